@@ -1,1 +1,30 @@
+"""Bytes in motion: order, fetch, decode, batch, device."""
 
+from .batch import Batch, RaggedImages
+from .config import LoaderConfig, LoaderOptions, StreamConfig, StreamOptions
+from .dataset import ShardDataset, open_dataset
+from .decode import DecodePlanner
+from .loader import Loader
+from .order import EpochOrder, OrderSpec
+from .seeding import seed_all, worker_init_fn
+from .stream import Stream
+from .world import World
+
+__all__ = [
+    "Batch",
+    "DecodePlanner",
+    "EpochOrder",
+    "Loader",
+    "LoaderConfig",
+    "LoaderOptions",
+    "OrderSpec",
+    "RaggedImages",
+    "ShardDataset",
+    "Stream",
+    "StreamConfig",
+    "StreamOptions",
+    "World",
+    "open_dataset",
+    "seed_all",
+    "worker_init_fn",
+]

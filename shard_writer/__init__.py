@@ -1,1 +1,1 @@
-
+"""Bytes at rest: sources, samples, shards, index, manifest, storage."""

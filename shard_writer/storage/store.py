@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import mmap
 import os
 import re
 import shutil
+import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -29,6 +33,14 @@ class Entry:
 
     path: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A file's bytes, as a buffer and as a seekable file."""
+
+    data: memoryview
+    file: IO[bytes]
 
 
 def scheme_of(url: str) -> str:
@@ -160,6 +172,19 @@ class Store:
         entries = [Entry(name.removeprefix(root), int(info["size"])) for name, info in found.items() if info["type"] == "file"]
         return sorted(entries, key=lambda entry: entry.path)
 
+    @contextmanager
+    def whole(self, path: str) -> Iterator[Whole]:
+        """All bytes of a file: mapped where it is local, downloaded where not."""
+        local = self.local_path(path)
+        if local is None:
+            data = self.read(path)
+            yield Whole(memoryview(data), io.BytesIO(data))
+            return
+        with open(local, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            # An empty file cannot be mapped. The mapping is closed by its last view, not here.
+            yield Whole(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""), file)
+
     def open(self, path: str) -> IO[bytes]:
         """A readable, seekable binary file."""
         return cast(IO[bytes], self.fs.open(self.full(path), "rb"))
@@ -183,8 +208,6 @@ class Store:
         the rename is atomic, else in the temporary folder."""
         unique = f".{path.rsplit('/', 1)[-1]}.{uuid.uuid4().hex}.tmp"
         if not self.is_local:
-            import tempfile
-
             return Path(tempfile.gettempdir()) / unique
         target = Path(self.full(path))
         target.parent.mkdir(parents=True, exist_ok=True)

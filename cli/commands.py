@@ -1,0 +1,174 @@
+"""``write``, ``index``, ``info``, ``verify``, ``stats``."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from .. import api
+from ..errors import OptionError
+from ..loaders import ShardDataset, open_dataset
+from ..shard_writer import manifest as manifests
+from ..shard_writer.foreign import index_tars
+from ..shard_writer.manifest import Manifest, SplitManifest
+from ..shard_writer.statistics import Statistics, pixel_summary
+from ..shard_writer.storage import open_store
+from ..shard_writer.verify import verify as verify_dataset
+from .progress import Bars, console
+
+
+def storage_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """``["key=a", "endpoint_url=b"]`` as fsspec options; raises OptionError for a pair without '='."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise OptionError(f"storage option {pair!r} has no value: write it as K=V.")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def write(options: Namespace) -> int:
+    """``shardstream write``."""
+    storage = storage_options(options.storage_option)
+    given: api.PackOptions = {
+        "split": options.split,
+        "shard_size": options.shard_size,
+        "workers": options.workers,
+        "resume": options.resume,
+        "pixel_stats": options.pixel_stats,
+        "seed": options.seed,
+        "storage_options": storage,
+        "source_storage_options": storage if (options.source or "").startswith("s3://") else {},
+    }
+    if options.encode:
+        given["encode"] = options.encode
+    if options.part:
+        given["part"] = options.part
+    with Bars("pack") as bars:
+        manifest = api.write(options.name, options.source, out=options.out, reporter=bars, **given)
+    if manifest is None:
+        console.print(f"part {options.part[0]}/{options.part[1]} is done; the last part to finish commits {options.out}")
+    else:
+        describe(manifest, options.out)
+    return 0
+
+
+def index(options: Namespace) -> int:
+    """``shardstream index``."""
+    with Bars("index", unit="shards") as bars:
+        manifest = index_tars(options.url, options.out, options.split, storage_options(options.storage_option), bars)
+    describe(manifest, options.out or options.url)
+    return 0
+
+
+def info(options: Namespace) -> int:
+    """``shardstream info``."""
+    store = open_store(options.url, storage_options(options.storage_option))
+    manifest = manifests.load(store)
+    if options.json:
+        console.print(manifest.to_json().decode(), markup=False, highlight=False, soft_wrap=True, end="")
+    else:
+        describe(manifest, store.url)
+    return 0
+
+
+def describe(manifest: Manifest, url: str) -> None:
+    """A dataset on one screen."""
+    table = Table(title=f"{manifest.name} at {url}", title_justify="left")
+    for column in ("split", "samples", "shards", "MB", "fields", "classes", "order", "digest"):
+        table.add_column(column, justify="right" if column in ("samples", "shards", "MB") else "left")
+    for split in manifest.splits.values():
+        table.add_row(*_row(manifest, split))
+    console.print(table)
+    console.print(f"licence: {manifest.licence}", highlight=False, markup=False)
+    for note in manifest.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def _row(manifest: Manifest, split: SplitManifest) -> tuple[str, ...]:
+    nbytes = sum(shard.bytes for shard in split.shards)
+    return (
+        split.name,
+        f"{split.samples:,}",
+        f"{len(split.shards):,}",
+        f"{nbytes / 1e6:,.1f}",
+        " ".join(split.fields),
+        str(len(manifest.classes.get(split.label_column or "", ())) or "-"),
+        str(split.order.get("kind", "-")),
+        split.digest[:12],
+    )
+
+
+def verify(options: Namespace) -> int:
+    """``shardstream verify``."""
+    store = open_store(options.url, storage_options(options.storage_option))
+    manifest = manifests.load(store)
+    if options.json:
+        damage = verify_dataset(store, manifest)
+        console.print(json.dumps([asdict(item) for item in damage], indent=1), markup=False, highlight=False, soft_wrap=True)
+        return 1 if damage else 0
+    with Bars("verify") as bars:
+        damage = verify_dataset(store, manifest, bars)
+    for item in damage:
+        place = f"{item.shard}" + (f"  {item.key}" if item.key else "") + (f"  offset {item.offset}" if item.offset is not None else "")
+        console.print(f"[red]damaged[/red] {place}: {item.what}", highlight=False, soft_wrap=True)
+    samples = sum(split.samples for split in manifest.splits.values())
+    console.print(f"{len(damage)} damaged" if damage else f"every byte of {samples:,} samples is as packed", highlight=False)
+    return 1 if damage else 0
+
+
+def stats(options: Namespace) -> int:
+    """``shardstream stats``."""
+    storage = storage_options(options.storage_option)
+    manifest = manifests.load(open_store(options.url, storage))
+    found = {}
+    for name in manifest.splits:
+        ds = open_dataset(options.url, name, storage_options=storage)
+        pixels = count_pixels(ds) if options.pixels and "pixel_mean" not in ds.statistics else {}
+        found[name] = {**ds.statistics, **pixels}
+    if options.json:
+        console.print(json.dumps(found, indent=1), markup=False, highlight=False, soft_wrap=True)
+        return 0
+    for name, values in found.items():
+        _print_statistics(name, values)
+    return 0
+
+
+def count_pixels(ds: ShardDataset) -> dict[str, Any]:
+    """Pooled channel mean and std of a split, decoding every image once."""
+    total, field = Statistics(), ds.info.image_field
+    if field is None:
+        return {}
+    with Bars("pixels") as bars:
+        bars.start(ds.info.name, len(ds), 0, 0)
+        for i in range(len(ds)):
+            shard, row = ds.locate(i)
+            data = ds.fetcher.member(shard, row, field)
+            if data is not None:
+                total.add_pixels(bytes(data), ds.where(shard, row))
+                bars.advance(1, len(data))
+    return pixel_summary(total)
+
+
+def _print_statistics(name: str, values: Mapping[str, Any]) -> None:
+    console.print(f"[bold]{name}[/bold]")
+    for side, size in values.get("image_sizes", {}).items():
+        console.print(f"  {side:<7} min {size['min']}  mean {size['mean']:.1f}  max {size['max']}", highlight=False)
+    if "pixel_mean" in values:
+        for label, key in (("mean", "pixel_mean"), ("std", "pixel_std")):
+            numbers = "  ".join(f"{value:.6f}" for value in values[key])
+            console.print(f"  pixel {label:<5} {numbers}   (pooled over {values['pixels']:,} pixels)", highlight=False)
+    for column, histogram in values.get("histograms", {}).items():
+        _print_histogram(column, histogram)
+
+
+def _print_histogram(column: str, histogram: Mapping[str, int], most: int = 20) -> None:
+    console.print(f"  {column}: {len(histogram)} values, {sum(histogram.values()):,} images", highlight=False)
+    peak = max(histogram.values(), default=1) or 1
+    for value, count in list(histogram.items())[:most]:
+        console.print(f"    {value:<24.24} {count:>8,} {'█' * round(30 * count / peak)}", highlight=False, markup=False)
+    if len(histogram) > most:
+        console.print(f"    ... and {len(histogram) - most} more (--json shows all)", highlight=False)

@@ -1,0 +1,135 @@
+"""Parse the command line, run one command, turn our errors into one readable line."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from ..errors import ShardstreamError
+from . import commands
+from .demo import demo
+from .sheet import sheet
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 for damage found or an error of ours, 2 for a wrong command line."""
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except (ShardstreamError, FileNotFoundError, PermissionError) as error:
+        print(f"shardstream {options.command}: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; what is finished is kept: repeat with --resume", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="shardstream", description="Pack image benchmarks into WebDataset shards; stream them exactly once per epoch."
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _write(subparsers)
+    _index(subparsers)
+    _reading(subparsers)
+    _sheet(subparsers)
+    _demo(subparsers)
+    return parser
+
+
+def _version() -> str:
+    from .. import __version__
+
+    return f"shardstream {__version__}"
+
+
+Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _command(subparsers: Subparsers, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:  # type: ignore[valid-type]
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)  # type: ignore[attr-defined]
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _storage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--storage-option",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="for the fsspec filesystem, e.g. endpoint_url=http://host:9000 (repeatable; also key=, secret=)",
+    )
+
+
+def _write(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
+    from ..shard_writer.sources import SOURCES
+
+    parser = _command(subparsers, "write", commands.write, "Pack a dataset from its original files into shards.")
+    parser.add_argument("name", choices=sorted(SOURCES), help="which source")
+    parser.add_argument("--source", help="folder, archive, file, hub name or s3:// address of the original files")
+    parser.add_argument("--out", required=True, help="local folder or s3:// address to write to")
+    parser.add_argument("--split", action="append", default=[], metavar="NAME", help="only this split (repeatable)")
+    parser.add_argument("--shard-size", default="256MB", help="target size of a shard (default 256MB)")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes (default 1); never changes the bytes")
+    parser.add_argument("--part", type=_part, metavar="I/N", help="write only every N-th shard, I from 0: one job of N")
+    parser.add_argument("--resume", action="store_true", help="finish an interrupted write, or add missing splits")
+    parser.add_argument("--encode", choices=("png", "raw"), help="small fixed-size images: PNG (default) or raw .npy")
+    parser.add_argument("--pixel-stats", action="store_true", help="compute channel mean/std of photos too (decodes them)")
+    parser.add_argument("--seed", type=int, default=0, help="of the packing order of training splits (default 0)")
+    _storage(parser)
+
+
+def _part(text: str) -> tuple[int, int]:
+    first, slash, second = text.partition("/")
+    if not (slash and first.isdigit() and second.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N, for example 0/8")
+    return int(first), int(second)
+
+
+def _index(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
+    parser = _command(subparsers, "index", commands.index, "Make existing WebDataset tars a dataset, without rewriting a byte.")
+    parser.add_argument("url", help="folder of tars, or a brace pattern such as data/{000..099}.tar")
+    parser.add_argument("--out", help="where dataset.json and the index go (default: beside the tars)")
+    parser.add_argument("--split", default="train", help="name of the split (default train)")
+    _storage(parser)
+
+
+def _reading(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
+    parser = _command(subparsers, "info", commands.info, "Splits, counts, fields and statistics of a dataset.")
+    parser.add_argument("url")
+    parser.add_argument("--json", action="store_true", help="the manifest as JSON")
+    _storage(parser)
+    parser = _command(subparsers, "verify", commands.verify, "Re-read every byte against its checksum; exit 1 and name the damage.")
+    parser.add_argument("url")
+    parser.add_argument("--json", action="store_true", help="damage as JSON")
+    _storage(parser)
+    parser = _command(subparsers, "stats", commands.stats, "Pooled pixel mean/std, label histogram, image sizes.")
+    parser.add_argument("url")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--pixels", action="store_true", help="decode every image to compute mean/std where unknown")
+    _storage(parser)
+
+
+def _sheet(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
+    parser = _command(subparsers, "sheet", sheet, "Draw a contact sheet of what a loader would feed.")
+    parser.add_argument("url")
+    parser.add_argument("--out", required=True, metavar="FILE.png")
+    parser.add_argument("--split", help="default: the only one, else train")
+    parser.add_argument("--preset", choices=("none", "train", "eval", "cifar_train", "cifar_eval"), default="none")
+    parser.add_argument("--count", type=int, default=48, help="images on the sheet (default 48)")
+    parser.add_argument("--seed", type=int, default=0)
+    _storage(parser)
+
+
+def _demo(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
+    parser = _command(subparsers, "demo", demo, "Offline, end to end: pack, verify, stream, train a small model.")
+    parser.add_argument("--out", default="demo-out", help="folder for its results (default demo-out; replaced)")
+    parser.add_argument("--epochs", type=int, default=8)
+
+

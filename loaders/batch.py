@@ -1,0 +1,87 @@
+"""A batch: an ordinary dict of tensors and lists that knows how to be pinned, moved and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .decode import U8
+
+
+@dataclass(frozen=True, slots=True)
+class RaggedImages:
+    """Images of different sizes in one flat buffer; ``images[i]`` is a (3, h, w) uint8 view."""
+
+    values: Tensor
+    """uint8 (sum of h * w * 3,), channel-first per image."""
+    sizes: Tensor
+    """int64 (B, 2) h, w."""
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, row: int) -> Tensor:
+        ends = (self.sizes.prod(1) * 3).cumsum(0)
+        height, width = self.sizes[row].tolist()
+        end = int(ends[row])
+        return self.values[end - 3 * height * width : end].view(3, height, width)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[row] for row in range(len(self)))
+
+    def pin_memory(self) -> RaggedImages:
+        return RaggedImages(self.values.pin_memory(), self.sizes)
+
+    def to(self, device: Any, non_blocking: bool = False) -> RaggedImages:
+        """Move the pixels; sizes stay on the CPU, where shapes are needed."""
+        return RaggedImages(self.values.to(device, non_blocking=non_blocking), self.sizes)
+
+
+class Batch(dict[str, Any]):
+    """Fields by name. Always ``image``, ``key``, ``index``, ``copy``, ``valid``, ``orig_size``, ``seed``."""
+
+    def pin_memory(self) -> Batch:
+        """Copy every tensor to page-locked memory (DataLoader calls this)."""
+        return Batch({name: value.pin_memory() if hasattr(value, "pin_memory") else value for name, value in self.items()})
+
+    def to(self, device: Any, non_blocking: bool = False) -> Batch:
+        """Move every tensor to a device."""
+        moved = Batch(self)
+        for name, value in self.items():
+            if isinstance(value, Tensor | RaggedImages):
+                moved[name] = value.to(device, non_blocking=non_blocking)
+        return moved
+
+    def rename(self, names: dict[str, str]) -> Batch:
+        """The same values under other names."""
+        return Batch({names.get(name, name): value for name, value in self.items()})
+
+    def __repr__(self) -> str:
+        return "Batch(" + ", ".join(f"{name}: {_shape(value)}" for name, value in self.items()) + ")"
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, RaggedImages):
+        return f"ragged uint8 ({len(value)}, 3, ?, ?)"
+    return f"{type(value).__name__} of {len(value)}" if isinstance(value, Sequence) else repr(value)
+
+
+def stack_images(images: Sequence[U8], rows: int) -> Tensor | RaggedImages:
+    """(H, W, 3) images to one (rows, 3, H, W) tensor, or a ragged buffer where sizes differ; missing rows are zeros."""
+    shapes = {image.shape for image in images}
+    if len(shapes) <= 1:
+        height, width, _ = next(iter(shapes), (1, 1, 3))
+        batch = np.zeros((rows, 3, height, width), dtype=np.uint8)
+        for row, image in enumerate(images):
+            batch[row] = image.transpose(2, 0, 1)
+        return torch.from_numpy(batch)
+    padded = [*images, *[np.zeros((1, 1, 3), np.uint8)] * (rows - len(images))]
+    values = np.concatenate([image.transpose(2, 0, 1).ravel() for image in padded])
+    return RaggedImages(torch.from_numpy(values), torch.tensor([image.shape[:2] for image in padded]))

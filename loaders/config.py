@@ -1,0 +1,106 @@
+"""Options of ``Stream`` and ``Loader``: typed keywords outside, one frozen value inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from ..errors import OptionError
+from .order import WINDOW
+from .world import World
+
+
+class StreamOptions(TypedDict, total=False):
+    """Keywords of ``ss.Stream``; their meaning stands in ``StreamConfig``."""
+
+    batch_size: int
+    global_batch_size: int
+    shuffle: bool
+    seed: int
+    drop_last: bool
+    transform: Callable[[Any], Any]
+    sample_transform: Callable[[Any], Any]
+    rename: Mapping[str, str]
+    world: World
+    shuffle_window: int
+
+
+class LoaderOptions(StreamOptions, total=False):
+    """Keywords of ``ss.Loader``: those of ``ss.Stream`` and how batches reach the device."""
+
+    device: Any
+    num_workers: int
+    prefetch_factor: int
+    pin_memory: bool
+    persistent_workers: bool
+    multiprocessing_context: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """Which samples come in which batches, and what is done to them in the worker."""
+
+    batch_size: int | None = None
+    """Rows per rank. Give this or ``global_batch_size``; neither means 1."""
+    global_batch_size: int | None = None
+    """Rows over all ranks. With the same value every world size sees the same sequence of global batches."""
+    shuffle: bool = False
+    """True: training, a new order each epoch. False: evaluation, canonical order, nothing random."""
+    seed: int = 0
+    drop_last: bool | None = None
+    """Drop the last incomplete global batch; default: as ``shuffle``. Otherwise its empty slots are ``valid=False``."""
+    transform: Callable[[Any], Any] | None = None
+    """Takes and returns the batch."""
+    sample_transform: Callable[[Any], Any] | None = None
+    """Takes one decoded RGB PIL image in the worker, under generators seeded for (seed, epoch, key, copy)."""
+    rename: Mapping[str, str] = field(default_factory=dict)
+    """Batch fields under other names, ``{"image": "pixel_values", "label": "labels"}``."""
+    world: World = field(default_factory=World.from_environment)
+    shuffle_window: int = WINDOW
+    """Neighbours in a shard that are permuted together; with the lanes it sets how far samples travel."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.global_batch_size is not None:
+            raise OptionError(
+                f"batch_size {self.batch_size} (per rank) and global_batch_size {self.global_batch_size} are both given;"
+                " give one."
+            )
+        if self.global_batch < 1:
+            raise OptionError(f"the batch size must be at least 1, not {self.batch_size or self.global_batch_size}.")
+
+    @property
+    def global_batch(self) -> int:
+        """Rows over all ranks."""
+        if self.global_batch_size is not None:
+            return self.global_batch_size
+        return (1 if self.batch_size is None else self.batch_size) * self.world.world_size
+
+    @property
+    def rows(self) -> int:
+        """Rows of one rank's batch."""
+        return -(-self.global_batch // self.world.world_size)
+
+    @property
+    def drops_last(self) -> bool:
+        return self.shuffle if self.drop_last is None else self.drop_last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderConfig:
+    """How batches reach the device."""
+
+    device: Any = "cpu"
+    num_workers: int = 0
+    prefetch_factor: int | None = None
+    """Batches each worker prepares ahead; default 2."""
+    pin_memory: bool | None = None
+    """Default: where the device is CUDA."""
+    persistent_workers: bool = False
+    multiprocessing_context: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_workers < 0:
+            raise OptionError(f"num_workers must be 0 or more, not {self.num_workers}.")
+        if self.num_workers == 0 and self.prefetch_factor is not None:
+            raise OptionError(f"prefetch_factor {self.prefetch_factor} needs num_workers above 0.")

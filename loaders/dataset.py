@@ -1,0 +1,189 @@
+"""``ShardDataset``: one split of a packed dataset, by index. ``open_dataset`` finds it."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from typing import Any, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..errors import OptionError
+from ..shard_writer import manifest as manifests
+from ..shard_writer.index import SplitIndex
+from ..shard_writer.manifest import Manifest, SplitManifest
+from ..shard_writer.storage import Store, open_store
+from .cache import ShardCache, default_folder
+from .decode import decode_image
+from .fetch import Fetcher
+
+Item = dict[str, Any]
+ItemTransform = Callable[[dict[str, list[Any]]], Mapping[str, Sequence[Any]]]
+
+
+class ShardDataset:
+    """One split: ``len(ds)``, ``ds[i]``, ``ds.index``, ``ds.info``, ``ds.classes``, ``ds.statistics``.
+
+    Rows stand in canonical order (shard order, then tar order). ``ds[i]`` is a dict: ``key``, ``image`` (PIL, RGB,
+    EXIF orientation not applied), ``label`` where the split has one, and everything of the sample's JSON. Slices and
+    lists of indices give a dict of lists. Picklable; safe to use in DataLoader workers.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, split: SplitManifest, cache: ShardCache, verify: bool = True) -> None:
+        self.store = store
+        self.manifest = manifest
+        self.info = split
+        self.transform: ItemTransform | None = None
+        self.fetcher = Fetcher(store, split, cache, verify)
+        self.counts: NDArray[np.int64] = np.array([shard.samples for shard in split.shards], dtype=np.int64)
+        self._starts = np.concatenate([[0], np.cumsum(self.counts)])
+
+    def __len__(self) -> int:
+        return self.info.samples
+
+    def __repr__(self) -> str:
+        return (
+            f"ShardDataset({self.manifest.name}/{self.info.name}: {len(self):,} samples in {len(self.info.shards):,} shards,"
+            f" fields {', '.join(self.info.fields)}, digest {self.info.digest[:12]})"
+        )
+
+    @property
+    def digest(self) -> str:
+        """Identity of the content; orders and saved states depend on it."""
+        return self.info.digest
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the label column's classes; empty where there is none."""
+        return self.manifest.classes.get(self.info.label_column or "", ())
+
+    @property
+    def statistics(self) -> Mapping[str, Any]:
+        """What was counted while packing: image sizes, label histograms, pixel mean and std where known."""
+        return self.info.statistics
+
+    @property
+    def index(self) -> pa.Table:
+        """The whole index, one row per image, in canonical order."""
+        return self.index_columns(None)
+
+    def index_columns(self, columns: Sequence[str] | None) -> pa.Table:
+        """Some columns of the index; labels scan without touching offsets."""
+        return SplitIndex(self.store, self.info).table(columns)
+
+    @property
+    def urls(self) -> list[str]:
+        """Addresses of the shards, in order."""
+        return [self.fetcher.url(shard) for shard in range(len(self.info.shards))]
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """Shard and row of a canonical index."""
+        shard = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return shard, index - int(self._starts[shard])
+
+    def shard_start(self, shard: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Canonical index of each shard's first row."""
+        starts: NDArray[np.int64] = self._starts[shard]
+        return starts
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice | Sequence[int]) -> dict[str, list[Any]]: ...
+    def __getitem__(self, index: int | slice | Sequence[int]) -> Item | dict[str, list[Any]]:
+        if isinstance(index, slice):
+            return self._many(range(*index.indices(len(self))))
+        if isinstance(index, Sequence):
+            return self._many(index)
+        columns = self._many([operator.index(index)])
+        return {name: values[0] for name, values in columns.items()}
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self[i] for i in range(len(self)))
+
+    def with_transform(self, transform: ItemTransform | None) -> ShardDataset:
+        """A view whose items pass through ``transform`` when they are read, as Hugging Face ``datasets`` does it.
+
+        ``transform`` takes a dict of lists (a batch, of one for ``ds[i]``) and returns such a dict.
+        """
+        view = copy(self)
+        view.transform = transform
+        return view
+
+    def read(self, shard: int, row: int) -> Item:
+        """One sample as a dict, without the transform."""
+        rows = self.fetcher.rows(shard)
+        item: Item = {"key": rows.keys[row]}
+        if self.info.image_field is not None:
+            data = self.fetcher.member(shard, row, self.info.image_field)
+            item["image"] = None if data is None else decode_image(data, self.where(shard, row))
+        if rows.label is not None:
+            item["label"] = int(rows.label[row])
+        for name, kind in self.info.fields.items():
+            if name == self.info.image_field or kind == "class":
+                continue
+            payload = self.fetcher.member(shard, row, name)
+            if kind == "json" and payload is not None:
+                item.update({key: value for key, value in json.loads(bytes(payload)).items() if key not in item})
+            else:
+                item[name] = None if payload is None else bytes(payload)
+        return item
+
+    def where(self, shard: int, row: int) -> str:
+        """A sample's address for messages: shard, key, offset."""
+        rows = self.fetcher.rows(shard)
+        offset = rows.members[self.info.image_field].offset[row] if self.info.image_field else 0
+        return f"{self.fetcher.url(shard)}: sample {rows.keys[row]!r} at offset {offset}"
+
+    def _many(self, indices: Sequence[int]) -> dict[str, list[Any]]:
+        columns: dict[str, list[Any]] = {}
+        for index in indices:
+            item = self.read(*self.locate(self._wrapped(index)))
+            for name, value in item.items():
+                columns.setdefault(name, []).append(value)
+        if self.transform is None or not columns:
+            return columns
+        return {name: list(values) for name, values in self.transform(columns).items()}
+
+    def _wrapped(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is outside {self.info.name!r}, which has {len(self):,} samples.")
+        return index % len(self)
+
+    def webdataset(self, **options: Any) -> Any:
+        """A plain ``wds.WebDataset`` pipeline over these shards; options go to webdataset unchanged."""
+        from .interop import webdataset_pipeline
+
+        return webdataset_pipeline(self, options)
+
+
+def open_dataset(
+    url: str | os.PathLike[str],
+    split: str | None = None,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_bytes: int = 100_000_000_000,
+    verify: bool = True,
+) -> ShardDataset:
+    """Open one split of a packed or indexed dataset on disk, S3 or HTTP.
+
+    ``split`` may be left out where there is only one. Remote shards are kept whole below ``cache_dir``
+    (``$SHARDSTREAM_CACHE``) up to ``cache_bytes``. ``verify`` checks every member once per process against its
+    checksum. Raises DatasetNotFound, ManifestError, OptionError.
+    """
+    from pathlib import Path
+
+    store = open_store(url, storage_options)
+    manifest = manifests.load(store)
+    if split is None and len(manifest.splits) == 1:
+        split = next(iter(manifest.splits))
+    if split is None or split not in manifest.splits:
+        raise OptionError(f"split {split!r} is not in {store.url}, which has {', '.join(manifest.splits)}. Pass split=...")
+    cache = ShardCache(Path(cache_dir) if cache_dir is not None else default_folder(), cache_bytes)
+    return ShardDataset(store, manifest, manifest.splits[split], cache, verify)

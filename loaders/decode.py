@@ -1,0 +1,91 @@
+"""Decode: one image's bytes to RGB pixels, whole or exactly the geometry that a transform planned beforehand."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import UndecodableImage
+from ..shard_writer.image_facts import FORMATS, load_array
+
+U8 = NDArray[np.uint8]
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+class Plan(Protocol):
+    """Geometry of a batch, decided before any image is decoded (see ``transforms.DecodePlan``)."""
+
+    @property
+    def crop_xyxy(self) -> NDArray[np.float64]: ...
+    @property
+    def out_hw(self) -> tuple[int, int]: ...
+    @property
+    def flip(self) -> NDArray[np.bool_]: ...
+    @property
+    def interpolation(self) -> str: ...
+    @property
+    def isolated(self) -> bool: ...
+
+
+class DecodePlanner(Protocol):
+    """A batch transform that knows its geometry from keys, sizes (B, 2) h,w and seeds (B,) alone."""
+
+    def decode_plan(
+        self, keys: Sequence[str], sizes: NDArray[np.int64], seeds: NDArray[np.uint64]
+    ) -> Plan | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """One row of a plan."""
+
+    crop: tuple[float, float, float, float]
+    out_hw: tuple[int, int]
+    flip: bool
+    interpolation: str
+    isolated: bool
+
+
+def plan_row(plan: Plan, row: int) -> Geometry:
+    """The geometry of one sample."""
+    left, top, right, bottom = (float(value) for value in plan.crop_xyxy[row])
+    return Geometry((left, top, right, bottom), plan.out_hw, bool(plan.flip[row]), plan.interpolation, plan.isolated)
+
+
+def decode_image(data: memoryview | bytes, where: str) -> Image.Image:
+    """A PIL image in RGB; EXIF orientation is not applied. Raises UndecodableImage, naming the sample."""
+    if bytes(data[:6]) == b"\x93NUMPY":
+        return Image.fromarray(load_array(bytes(data), where)).convert("RGB")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UndecodableImage(f"{where}: the image does not decode: {error}") from error
+
+
+def decode_pixels(data: memoryview | bytes, where: str, geometry: Geometry | None = None) -> U8:
+    """(H, W, 3) uint8 pixels, cropped, resized (antialiased) and flipped as planned."""
+    image = decode_image(data, where)
+    pixels: U8 = np.asarray(image if geometry is None else _apply(image, geometry))
+    return pixels[:, ::-1] if geometry is not None and geometry.flip else pixels
+
+
+def _apply(image: Image.Image, geometry: Geometry) -> Image.Image:
+    height, width = geometry.out_hw
+    resample = _FILTERS[geometry.interpolation]
+    if not geometry.isolated:
+        # A window of the resized whole image: Pillow takes the filter's support from outside the box.
+        return image.resize((width, height), resample, box=geometry.crop)
+    left, top, right, bottom = (round(value) for value in geometry.crop)
+    cropped = image.crop((left, top, right, bottom))
+    return cropped if cropped.size == (width, height) else cropped.resize((width, height), resample)

@@ -1,0 +1,103 @@
+"""Fetch: member bytes of (shard, row), verified. Local shards are mapped; remote ones come through a disk cache."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import xxhash
+
+from ..errors import ChecksumMismatch, CorruptData, StorageError
+from ..shard_writer.index import SplitIndex
+from ..shard_writer.manifest import SplitManifest
+from ..shard_writer.storage import Store
+from .cache import ShardCache
+from .rows import Recent, ShardRows, shard_rows
+
+OPEN_SHARDS = 512  # > 384 lanes, so a world of one does not reopen shards; a mapping costs no memory by itself
+
+
+@dataclass(slots=True)
+class Fetcher:
+    """Reads members of one split. Picklable; mappings and clients are made per process.
+
+    ``verify`` compares each member with its checksum the first time this process touches it, and each shard's size
+    when it is opened. Raises CorruptData naming url, key and offset; never returns fewer bytes than the index says.
+    """
+
+    store: Store
+    split: SplitManifest
+    cache: ShardCache
+    verify: bool = True
+    _index: SplitIndex = field(init=False, repr=False)
+    _shards: Store = field(init=False, repr=False)
+    _rows: Recent[ShardRows] = field(init=False, repr=False)
+    _maps: Recent[memoryview] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._index = SplitIndex(self.store, self.split)
+        self._shards = self.split.shard_store(self.store)
+        self._rows = Recent(OPEN_SHARDS)
+        self._maps = Recent(OPEN_SHARDS)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Fetcher, (self.store, self.split, self.cache, self.verify))
+
+    def rows(self, shard: int) -> ShardRows:
+        """Index rows of one shard."""
+        return self._rows.get(shard, self._read_rows)
+
+    def member(self, shard: int, row: int, name: str) -> memoryview | bytes | None:
+        """Payload of one member, None where the sample lacks it."""
+        members = self.rows(shard).members[name]
+        offset, size = int(members.offset[row]), int(members.size[row])
+        if offset < 0:
+            return None
+        data = self._bytes(shard, offset, size)
+        if self.verify and not members.verified[row]:
+            self._check(data, int(members.checksum[row]), shard, row, name)
+            members.verified[row] = True
+        return data
+
+    def url(self, shard: int) -> str:
+        """Address of a shard."""
+        return self._shards.full(self.split.shard_path(shard))
+
+    def _read_rows(self, shard: int) -> ShardRows:
+        return shard_rows(self._index.shard_rows(shard), self.split)
+
+    def _bytes(self, shard: int, offset: int, size: int) -> memoryview | bytes:
+        mapped = self._maps.get(shard, self._open)
+        if len(mapped) == 0:  # not cached: the cache is full
+            return self._shards.read(self.split.shard_path(shard), offset, offset + size)
+        return mapped[offset : offset + size]
+
+    def _open(self, shard: int) -> memoryview:
+        """The mapped shard; an empty view where it is remote and may not be cached."""
+        entry, name = self.split.shards[shard], self.split.shard_path(shard)
+        path = self._shards.local_path(name) or self.cache.fetch(self._shards, name, entry)
+        if path is None:
+            return memoryview(b"")
+        try:
+            with open(path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != entry.bytes:
+                    raise CorruptData(
+                        f"shard {self.url(shard)} has {size:,} bytes, its manifest says {entry.bytes:,}: cut short or replaced."
+                        " Restore it, or pack again."
+                    )
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except FileNotFoundError as error:
+            raise StorageError(f"shard {self.url(shard)} is missing; its manifest lists {entry.samples} samples in it.") from error
+
+    def _check(self, data: memoryview | bytes, expected: int, shard: int, row: int, name: str) -> None:
+        found = xxhash.xxh3_64_intdigest(data)
+        if found != expected:
+            rows = self.rows(shard)
+            raise ChecksumMismatch(
+                f"{self.url(shard)}: member {rows.keys[row]}.{name} at offset {rows.members[name].offset[row]} has checksum"
+                f" {found:016x}, its index says {expected:016x}: the bytes changed after packing. Restore the shard, or"
+                " pack again; `shardstream verify` lists all damage."
+            )

@@ -1,0 +1,131 @@
+"""``Loader``: a Stream in a DataLoader, delivered to a device, with epochs and state kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any, Unpack, cast
+
+import torch
+from torch.utils.data import DataLoader
+
+from .assemble import bound
+from .batch import Batch
+from .config import LoaderConfig, LoaderOptions
+from .dataset import ShardDataset
+from .seeding import worker_init_fn
+from .stream import STATE_VERSION, Stream, check_state
+
+log = logging.getLogger("shardstream")
+_LOADER_FIELDS = frozenset(field.name for field in fields(LoaderConfig))
+
+
+class Loader:
+    """Batches of one split on one rank: exactly once per epoch over all ranks, the same at any worker count.
+
+    A finished ``iter`` advances the epoch, so a plain ``for`` per epoch gives a new order each time; ``set_epoch``
+    overrides; ``break`` and a new ``iter`` restart the same epoch. ``state_dict`` counts delivered batches only.
+    """
+
+    def __init__(self, ds: ShardDataset, **options: Unpack[LoaderOptions]) -> None:
+        given = cast(dict[str, Any], dict(options))
+        self.config = LoaderConfig(**{name: given.pop(name) for name in list(given) if name in _LOADER_FIELDS})
+        self.device = torch.device(self.config.device)
+        # On the CPU the workers share the transform's work; elsewhere it runs on the device, after the copy.
+        on_device = self.device.type != "cpu"
+        self._late = given.pop("transform", None) if on_device else None
+        self._rename: dict[str, str] = dict(given.pop("rename", {})) if on_device else {}
+        self.stream = Stream(ds, **given)
+        if self._late is not None:
+            self._late = bound(self._late, ds)
+            self.stream.assembler = _planned_only(self.stream, self._late)
+        self.epoch = 0
+        self._position = 0  # first position that has not been delivered
+        self._resume = 0  # where the next iter begins
+        self._batches: DataLoader[Batch] | None = None
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch, the same on every rank."""
+        return self.stream.steps()
+
+    def __repr__(self) -> str:
+        config, left = self.stream.config, len(self.stream.ds) % self.stream.config.global_batch
+        last = f"drops the last {left} samples of each epoch" if config.drops_last else "fills the last batch"
+        return f"Loader({self.stream.ds!r}, {len(self)} batches of {config.rows} per rank, {last})"
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next ``iter`` is this epoch, from its start."""
+        self.epoch, self._position, self._resume = epoch, 0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain integers and strings: where to go on, and what order that belongs to."""
+        done = self.stream.steps(self._position) == 0 and self._position > 0
+        return {
+            "version": STATE_VERSION,
+            "epoch": self.epoch + 1 if done else self.epoch,
+            "position": 0 if done else self._position,
+            "global_batch_size": self.stream.config.global_batch,
+            "fingerprint": self.stream.fingerprint(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on at a saved place, on any world size and worker count; raises StateError for another order."""
+        self.epoch, self._resume = check_state(state, self.stream)
+        self._position = self._resume
+        if state["global_batch_size"] != self.stream.config.global_batch:
+            log.warning(
+                "resuming with global batch size %d, saved with %d: still exactly once, batch boundaries differ",
+                self.stream.config.global_batch,
+                state["global_batch_size"],
+            )
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, self._position = self.epoch, self._resume
+        self._resume = 0
+        self.stream.set_epoch(epoch, self._position)
+        for batch in self._dataloader():
+            delivered = self._deliver(batch)
+            self._position = min(self._position + self.stream.config.global_batch, len(self.stream.ds))
+            yield delivered
+        if self.epoch == epoch:
+            self.epoch, self._position = epoch + 1, 0
+
+    def _dataloader(self) -> DataLoader[Batch]:
+        if self._batches is None:
+            config = self.config
+            pin = self.device.type == "cuda" if config.pin_memory is None else config.pin_memory
+            self._batches = DataLoader(
+                self.stream,
+                batch_size=None,
+                num_workers=config.num_workers,
+                prefetch_factor=(config.prefetch_factor or 2) if config.num_workers else None,
+                pin_memory=pin,
+                persistent_workers=config.persistent_workers,
+                multiprocessing_context=config.multiprocessing_context,
+                worker_init_fn=worker_init_fn,
+            )
+        return self._batches
+
+    def _deliver(self, batch: Batch) -> Batch:
+        if self.device.type == "cpu":
+            return batch
+        moved = batch.to(self.device, non_blocking=True)
+        if self._late is not None:
+            moved = self._late(moved)
+        return moved.rename(self._rename)
+
+
+def _planned_only(stream: Stream, transform: Any) -> Any:
+    """The worker's half of a device transform: decode what it plans, leave the rest to the device."""
+    return replace(stream.assembler, transform=_PlanOnly(transform) if hasattr(transform, "decode_plan") else None)
+
+
+class _PlanOnly:
+    """Plans like the transform it stands for, and leaves batches as they are."""
+
+    def __init__(self, transform: Any) -> None:
+        self.decode_plan = transform.decode_plan
+
+    def __call__(self, batch: Batch) -> Batch:
+        return batch

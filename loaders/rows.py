@@ -1,0 +1,84 @@
+"""Index rows of open shards: per shard the numpy columns a loader needs, kept while the shard is in use."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..shard_writer.fields import column_name
+from ..shard_writer.manifest import SplitManifest
+
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """The most recently used values by integer key, at most ``limit`` of them."""
+
+    def __init__(self, limit: int, close: Callable[[T], object] | None = None) -> None:
+        self._limit, self._close = limit, close
+        self._values: OrderedDict[int, T] = OrderedDict()
+
+    def get(self, key: int, make: Callable[[int], T]) -> T:
+        """The value of a key, made where it is absent."""
+        if key not in self._values:
+            self._values[key] = make(key)
+            if len(self._values) > self._limit:
+                _, old = self._values.popitem(last=False)
+                if self._close:
+                    self._close(old)
+        self._values.move_to_end(key)
+        return self._values[key]
+
+
+@dataclass(slots=True)
+class Members:
+    """Where one field's members lie in a shard; -1 offsets where a sample lacks the field."""
+
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    checksum: NDArray[np.uint64]
+    verified: NDArray[np.bool_]
+    """Set once a member's bytes have been compared with the checksum in this process."""
+
+
+@dataclass(slots=True)
+class ShardRows:
+    """Columns of one shard, row by row in tar order."""
+
+    keys: list[str]
+    sizes: NDArray[np.int64]
+    """(rows, 2) image height and width."""
+    members: dict[str, Members] = field(repr=False)
+    label: NDArray[np.int64] | None = None
+
+
+def shard_rows(table: pa.Table, split: SplitManifest) -> ShardRows:
+    """Turn the Arrow rows of one shard into what the loader uses."""
+    label = None if split.label_column is None else _int64(table[split.label_column], -100)
+    return ShardRows(
+        keys=table["key"].to_pylist(),
+        sizes=np.stack([_int64(table["height"], 0), _int64(table["width"], 0)], axis=1),
+        members={name: _members(table, name) for name in split.fields},
+        label=label,
+    )
+
+
+def _members(table: pa.Table, name: str) -> Members:
+    checksum = table[column_name(name, "xxh3")].fill_null(0).to_numpy()
+    return Members(
+        offset=_int64(table[column_name(name, "offset")], -1),
+        size=_int64(table[column_name(name, "size")], 0),
+        checksum=checksum,
+        verified=np.zeros(table.num_rows, dtype=np.bool_),
+    )
+
+
+def _int64(column: pa.ChunkedArray, missing: int) -> NDArray[np.int64]:
+    values: NDArray[np.int64] = column.cast(pa.int64()).fill_null(missing).to_numpy()
+    return values

@@ -1,0 +1,107 @@
+"""``Stream``: the iterable of one rank's batches, for ``Loader`` or for a DataLoader of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ..counted import mix, text_word
+from ..errors import OptionError
+from .assemble import Assembler, Rows
+from .batch import Batch
+from .config import StreamConfig, StreamOptions
+from .dataset import ShardDataset
+from .order import EpochOrder, OrderSpec, rank_positions
+
+STATE_VERSION = 1
+_SAMPLE = text_word("sample")
+
+
+class Stream(IterableDataset[Batch]):
+    """Yields whole batches of this rank: use ``DataLoader(stream, batch_size=None, num_workers=...)``.
+
+    Every selected sample comes exactly once per epoch over all ranks and workers; every rank takes the same number
+    of batches; batch t is the same for any number of workers. Call ``set_epoch(e)`` before each epoch, as with
+    ``DistributedSampler`` (``Loader`` does it for you); it reaches persistent workers too.
+    """
+
+    def __init__(self, ds: ShardDataset, **options: Unpack[StreamOptions]) -> None:
+        super().__init__()
+        self.ds = ds
+        self.config = StreamConfig(**options)
+        self.spec = OrderSpec.for_size(len(ds), self.config.shuffle, self.config.seed, self.config.shuffle_window)
+        self.assembler = Assembler.of(ds, self.config)
+        # (epoch, first position) in shared memory, so that set_epoch reaches persistent workers.
+        self._place = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+
+    @property
+    def epoch(self) -> int:
+        return int(self._place[0])
+
+    def set_epoch(self, epoch: int, position: int = 0) -> None:
+        """Choose the epoch (and the position within it) of the next ``iter``."""
+        if epoch < 0 or not 0 <= position <= len(self.ds):
+            raise OptionError(f"epoch {epoch}, position {position}: both count from 0, up to {len(self.ds)} positions.")
+        self._place[0], self._place[1] = epoch, position
+
+    def __len__(self) -> int:
+        return self.steps(int(self._place[1]))
+
+    def steps(self, position: int = 0) -> int:
+        """Batches that each rank takes from a position to the end of the epoch."""
+        left, size = len(self.ds) - position, self.config.global_batch
+        return left // size if self.config.drops_last else -(-left // size)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that decides the order: a state of another fingerprint is refused."""
+        spec = self.spec
+        return {"digest": self.ds.digest, "shuffle": spec.shuffle, "seed": spec.seed, "lanes": spec.lanes, "window": spec.window}
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, position = (int(value) for value in self._place)
+        worker = get_worker_info()
+        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        order = EpochOrder(self.ds.counts, self.spec, epoch)
+        for step in range(first, self.steps(position), stride):
+            start = position + step * self.config.global_batch
+            yield self._batch(order, start, min(start + self.config.global_batch, len(self.ds)))
+
+    def _batch(self, order: EpochOrder, start: int, stop: int) -> Batch:
+        world = self.config.world
+        positions = rank_positions(start, stop, world.rank, world.world_size, self.config.shuffle)
+        shards, rows = order.locate(positions)
+        keys = [self.ds.fetcher.rows(int(shard)).keys[row] for shard, row in zip(shards, rows, strict=True)]
+        return self.assembler.batch(
+            Rows(
+                shards=shards,
+                rows=rows,
+                index=self.ds.shard_start(shards) + rows,
+                copies=np.zeros(len(rows), dtype=np.int64),
+                keys=keys,
+                seeds=self._seeds(order.epoch, keys),
+            ),
+            self.config.rows,
+        )
+
+    def _seeds(self, epoch: int, keys: list[str]) -> NDArray[np.uint64]:
+        words = np.array([text_word(key) for key in keys], dtype=np.uint64)
+        # Evaluation draws nothing, and must not differ between epochs even if a transform draws.
+        return mix(self.config.seed, epoch if self.config.shuffle else 0, words, 0, _SAMPLE)
+
+
+def check_state(state: Mapping[str, Any], stream: Stream) -> tuple[int, int]:
+    """Epoch and position of a saved state; raises StateError where it belongs to something else."""
+    from ..errors import StateError
+
+    if state.get("version") != STATE_VERSION:
+        raise StateError(f"the state has version {state.get('version')!r}, this library reads {STATE_VERSION}.")
+    saved, mine = state["fingerprint"], stream.fingerprint()
+    differing = [f"{name}: {saved.get(name)!r} saved, {mine[name]!r} here" for name in mine if saved.get(name) != mine[name]]
+    if differing:
+        raise StateError(f"the state belongs to another order ({'; '.join(differing)}). Restore the same dataset and options.")
+    return int(state["epoch"]), int(state["position"])

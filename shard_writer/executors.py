@@ -1,0 +1,56 @@
+"""Run shard jobs: in this process, or in a pool of worker processes. Same jobs, same bytes, any order of finishing."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+
+from ..errors import ShardstreamError
+from .fragment import Fragment
+from .pack import PackJob, Progress, pack_shard
+from .plan import ShardPlan
+
+_job: PackJob | None = None  # of a worker process, set once by its initialiser
+
+
+def run_local(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: Progress) -> Iterator[Fragment]:
+    """Fragments of the planned shards as they finish."""
+    if workers <= 1 or len(plans) <= 1:
+        for plan in plans:
+            yield pack_shard(job, plan, progress)
+        return
+    yield from _run_pool(job, plans, workers, progress)
+
+
+def _run_pool(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: Progress) -> Iterator[Fragment]:
+    # forkserver: S3 clients and threads of this process must not be forked.
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(min(workers, len(plans)), context, _start, (job,)) as pool:
+        waiting: set[Future[Fragment]] = {pool.submit(_work, plan) for plan in plans}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    fragment = future.result()
+                    progress(fragment.table.num_rows, fragment.bytes)
+                    yield fragment
+        except BrokenProcessPool as error:
+            raise ShardstreamError(
+                "a packing worker was killed (out of memory?); finished shards are kept: repeat with --resume, fewer --workers."
+            ) from error
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _start(job: PackJob) -> None:
+    global _job  # noqa: PLW0603
+    _job = job
+
+
+def _work(plan: ShardPlan) -> Fragment:
+    if _job is None:
+        raise ShardstreamError("a packing worker was started without its job.")
+    return pack_shard(_job, plan)

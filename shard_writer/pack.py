@@ -1,0 +1,176 @@
+"""Act: write one planned shard. Tar bytes, index rows and statistics come out of one pass over its records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import xxhash
+
+from ..errors import SourceError, StorageError
+from .fields import column_name, member_fields, schema
+from .fragment import Fragment
+from .image_facts import image_facts
+from .json_shape import Shape, add_shape
+from .plan import ShardPlan
+from .statistics import Statistics
+from .storage import Store, join
+from .tar_write import END, member_header, padding
+from .types import Column, Sample, SourceSplit
+
+BUFFER = 4_000_000
+Progress = Callable[[int, int], None]
+"""Called with (samples, bytes) that were written since the last call."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackJob:
+    """All that one worker needs to write any shard of a split."""
+
+    split: SourceSplit
+    store: Store
+    fingerprint: str
+    pixel_stats: bool
+
+
+@dataclass(slots=True)
+class _TarFile:
+    """An open tar that hashes what it writes and knows where each payload begins."""
+
+    file: IO[bytes]
+    offset: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+    pending: list[bytes] = field(default_factory=list)
+    held: int = 0
+
+    def add(self, name: str, data: bytes) -> int:
+        """Append a member; the offset of its payload in the file."""
+        header = member_header(name, len(data))
+        start = self.offset + len(header)
+        self._put(header, data, padding(len(data)))
+        return start
+
+    def close(self) -> None:
+        self._put(END)
+        self._flush()
+
+    def _put(self, *pieces: bytes) -> None:
+        size = sum(map(len, pieces))
+        self.pending.extend(pieces)
+        self.offset += size
+        self.held += size
+        if self.held >= BUFFER:
+            self._flush()
+
+    def _flush(self) -> None:
+        block = b"".join(self.pending)
+        self.digest.update(block)
+        self.file.write(block)
+        self.pending.clear()
+        self.held = 0
+
+
+def pack_shard(job: PackJob, plan: ShardPlan, progress: Progress | None = None) -> Fragment:
+    """Write one shard and its index fragment.
+
+    The tar appears under its final name only when whole, the fragment after it: a fragment is the shard's commit.
+    Raises SourceError for a sample that breaks the split's declaration, StorageError where bytes cannot be written.
+    """
+    info = job.split.info
+    rows: dict[str, list[Column]] = {name: [] for name in schema(member_fields(info), info.columns).names}
+    statistics, shape = Statistics(), Shape()
+    path = join(info.name, plan.name)
+    with _scratch_file(job.store, path) as (temporary, file):
+        tar = _TarFile(file)
+        reported = 0
+        for count, record in enumerate(plan.records, start=1):
+            sample = job.split.read(record)
+            _add_sample(job, plan, sample, tar, rows, statistics, shape)
+            if progress and (count % 64 == 0 or count == len(plan.records)):
+                progress((count - 1) % 64 + 1, tar.offset - reported)
+                reported = tar.offset
+        tar.close()
+        file.close()
+        job.store.publish(temporary, path)
+    fragment = Fragment(
+        plan=job.fingerprint,
+        shard=plan.name,
+        bytes=tar.offset,
+        sha256=tar.digest.hexdigest(),
+        shape=shape,
+        statistics=statistics.as_json(),
+        table=pa.table(rows, schema=schema(member_fields(info), info.columns)),
+    )
+    fragment.save(job.store, info.name)
+    return fragment
+
+
+@contextmanager
+def _scratch_file(store: Store, path: str) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A temporary file that is removed whatever happens; a full disk is reported as ours."""
+    temporary = store.scratch(path)
+    try:
+        with open(temporary, "wb", buffering=0) as file:
+            yield temporary, file
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.filename not in (None, str(temporary)):
+            raise
+        raise StorageError(
+            f"cannot write {store.full(path)}: {error.strerror or error}. Nothing stands under that name;"
+            " free space or choose another --out, then repeat the command with --resume."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _add_sample(
+    job: PackJob,
+    plan: ShardPlan,
+    sample: Sample,
+    tar: _TarFile,
+    rows: dict[str, list[Column]],
+    statistics: Statistics,
+    shape: Shape,
+) -> None:
+    info = job.split.info
+    _check_sample(sample, info.label_column, info.columns.keys())
+    facts = image_facts(sample.image, sample.key)
+    row: dict[str, Column] = {"key": sample.key, "shard": plan.number, **dict(sample.columns)}
+    for name, data in _members(sample, info.image_field, info.label_column is not None):
+        row[column_name(name, "offset")] = tar.add(f"{sample.key}.{name}", data)
+        row[column_name(name, "size")] = len(data)
+        row[column_name(name, "xxh3")] = xxhash.xxh3_64_intdigest(data)
+    for name in ("width", "height", "format", "components", "progressive", "exif_orientation"):
+        row[name] = getattr(facts, name)
+    for name, values in rows.items():
+        values.append(row[name])
+    add_shape(sample.annotations, shape, sample.key)
+    statistics.add(facts, {name: row[name] for name in info.columns if name == info.label_column or name.endswith("label")})
+    if job.pixel_stats:
+        statistics.add_pixels(sample.image, sample.key)
+
+
+def _members(sample: Sample, image_field: str, has_class: bool) -> Iterator[tuple[str, bytes]]:
+    text = json.dumps(sample.annotations, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    yield image_field, sample.image
+    yield "json", text.encode()
+    if has_class:
+        yield "cls", str(sample.label).encode()
+
+
+def _check_sample(sample: Sample, label_column: str | None, declared: Any) -> None:
+    if sample.columns.keys() != declared:
+        raise SourceError(f"{sample.key}: index columns {sorted(sample.columns)}, the split declares {sorted(declared)}.")
+    if label_column is not None and (sample.label is None or sample.columns[label_column] != sample.label):
+        raise SourceError(
+            f"{sample.key}: label {sample.label!r} but column {label_column!r} holds {sample.columns[label_column]!r};"
+            " a split with a label column needs the same label in both."
+        )
