@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from rich.panel import Panel
 from rich.table import Table
 
@@ -114,6 +115,8 @@ def _stream(photos: ShardDataset, epochs: int = 4) -> str:
 def _train(digits: Path, epochs: int) -> float:
     train, test = open_dataset(digits, "train"), open_dataset(digits, "test")
     loader = Loader(train, batch_size=64, shuffle=True, seed=0, transform=presets.cifar_train(size=8, padding=1, hflip=0))
+    # 8x8 images are too little work to share: on a busy machine two threads wait for each other most of the time.
+    torch.set_num_threads(1)
     model = train_digits(loader, epochs, len(train.classes))
     return accuracy(model, Loader(test, batch_size=256, transform=presets.cifar_eval(normalize=_like(train))))
 

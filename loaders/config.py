@@ -67,7 +67,7 @@ class StreamConfig:
                 " give one."
             )
         if self.global_batch < 1:
-            raise OptionError(f"the batch size must be at least 1, not {self.batch_size or self.global_batch_size}.")
+            raise OptionError(f"the batch size must be at least 1, not {self.global_batch}.")
 
     @property
     def global_batch(self) -> int:

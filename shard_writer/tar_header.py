@@ -18,6 +18,8 @@ _OCTAL = re.compile(rb" *([0-7]+)[ \0]*").fullmatch
 # every writer, "0012345\0" (Rust), "012345 \0" (node-tar); and space padded, by writers that pad sizes so as well.
 _CHECKSUM = re.compile(rb"([0-7]{6})(?:\0 | \0)|([0-7]{7})\0").fullmatch
 _OLD_CHECKSUM = re.compile(rb" *([1-7][0-7]*)(?:\0 | \0|\0\0|\0)").fullmatch
+_GNU_MAGIC = b"ustar  \0"
+_V7_MAGIC = bytes(8)
 _SIGN = 0x40  # of base-256 numbers
 
 
@@ -53,13 +55,15 @@ def _check_sum(block: bytes, at: Place) -> None:
 
 def _prefix(block: bytes, at: Place) -> bytes:
     """The ustar first part of a long name, with its slash. GNU and v7 headers have none."""
-    if block.startswith(b"ustar", 257) and block[257:265] != b"ustar  \0":
+    magic = block[257:265]
+    if magic.startswith(b"ustar") and magic != _GNU_MAGIC:
         prefix = _text(block[345:500], "prefix", at)
         return prefix + b"/" if prefix else b""
-    # GNU keeps times of incremental dumps there, which tarfile reads as a prefix; v7 has nothing after the link name.
-    start = 345 if block.startswith(b"ustar", 257) else 257
-    if block[start:].strip(b"\0"):
-        raise at.corrupt(f"zeros from byte {start} of a GNU or v7 header", repr(block[start:].strip(b"\0")[:24]))
+    if magic not in (_GNU_MAGIC, _V7_MAGIC):
+        raise at.corrupt("the magic of a ustar, GNU or v7 header", repr(magic))
+    # GNU keeps times of incremental dumps here, which tarfile reads as a prefix: two readers, two names.
+    if rest := block[345:].strip(b"\0"):
+        raise at.corrupt("zeros from byte 345 of a GNU or v7 header", repr(rest[:24]))
     return b""
 
 

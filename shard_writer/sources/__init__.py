@@ -29,7 +29,7 @@ _DOORS: Mapping[str, tuple[str, str]] = {
 
 def _lazy(module: str, factory: str) -> SourceFactory:
     def open_it(source: str | None, options: SourceOptions) -> Source:
-        door = cast(SourceFactory, getattr(importlib.import_module(f"{__name__}.{module}"), factory))
+        door = cast("SourceFactory", getattr(importlib.import_module(f"{__name__}.{module}"), factory))
         return door(source, options)
 
     return open_it

@@ -15,7 +15,7 @@ from ..tar_read import scan
 
 MAX_UNPACKED = 1 << 30
 """The official archives unpack to 186 MB; a gzip file may claim a thousand times its size."""
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 
 
 class Files(Protocol):
@@ -30,7 +30,9 @@ class Files(Protocol):
         """Name -> bytes."""
         ...
 
-    def read(self, name: str) -> bytes: ...
+    def read(self, name: str) -> bytes:
+        """All bytes of a file; raises FileNotFoundError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class ArchiveFiles:
         return {name: len(view) for name, view in self.members().items()}
 
     def read(self, name: str) -> bytes:
+        if name not in self.members():
+            raise FileNotFoundError(name)
         return bytes(self.members()[name])
 
     def _unpack(self) -> dict[str, memoryview]:
@@ -95,7 +99,9 @@ def gunzip(store: Store, name: str) -> bytes:
             while chunk := stream.read(_CHUNK):
                 unpacked += chunk
                 if len(unpacked) > MAX_UNPACKED:
-                    raise SourceError(f"{where}: {size:,} bytes unpack to over {MAX_UNPACKED:,}; no CIFAR archive does.")
+                    raise SourceError(
+                        f"{where}: {size:,} bytes unpack to over {MAX_UNPACKED:,}; no CIFAR archive does."
+                    )
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise SourceError(
             f"{where}: the archive of {size:,} bytes breaks after {len(unpacked):,} unpacked bytes ({error})."

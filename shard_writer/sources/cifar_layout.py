@@ -97,19 +97,21 @@ def find_layout(files: Files, spec: CifarSpec) -> Layout:
     """
     sizes = files.sizes()
     if not sizes:
-        raise SourceError(f"{files.where}: there is nothing there. Check the address; hub names are written hf:owner/name.")
+        raise SourceError(
+            f"{files.where}: there is nothing there. Check the address; hub names are written hf:owner/name."
+        )
     found = list(layouts(sizes, spec))
     if len(found) == 1:
         return found[0]
     if found:
         raise SourceError(
-            f"{files.where} holds several copies of {spec.title}: {'; '.join(map(str, found))}. Give the address of one."
+            f"{files.where} holds several copies of {spec.title}: {'; '.join(map(str, found))}. Give one address."
         )
     other = CIFAR100 if spec is CIFAR10 else CIFAR10
     also = list(layouts(sizes, other))
     hint = f" It does hold {other.title} ({also[0]}): use {other.name!r}." if also else ""
     raise SourceError(
-        f"{files.where} holds no {spec.title}. Looked for pickles ({some(spec.python['train'], 2)}, {spec.python_meta}),"
+        f"{files.where} holds no {spec.title}. Wanted pickles ({some(spec.python['train'], 2)}, {spec.python_meta}),"
         f" .bin files ({some(spec.binary['train'], 2)}), train-*.parquet / test-*.parquet or {spec.archive}*.tar.gz;"
         f" found {some(sizes)}.{hint}"
     )

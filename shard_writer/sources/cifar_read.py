@@ -46,7 +46,9 @@ def pickle_batch(data: bytes, file: str, spec: CifarSpec) -> Batch:
     if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != PLANES:
         shape = getattr(pixels, "shape", type(pixels).__name__)
         raise SourceError(f"{file}: 'data' is {shape}, expected uint8 (N, {PLANES}); keys are {some(found)}.")
-    labels = {column: _labels(found.get(key), key, file, spec.classes[column]) for column, key in spec.pickle_keys.items()}
+    labels = {
+        column: _labels(found.get(key), key, file, spec.classes[column]) for column, key in spec.pickle_keys.items()
+    }
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise SourceError(f"{file}: 'filenames' is no list of text.")
     for key, values in [*labels.items(), ("filenames", names)]:
@@ -76,15 +78,20 @@ def parquet_table(data: bytes, file: str) -> pa.Table:
     try:
         return pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{file}: {len(data):,} bytes are no readable parquet file ({error}). Download it again.") from error
+        raise SourceError(
+            f"{file}: {len(data):,} bytes are no readable parquet file ({error}). Download it again."
+        ) from error
 
 
 def table_batch(table: pa.Table, file: str, spec: CifarSpec) -> Batch:
     """Rows of Hugging Face's form: ``img`` with PNG bytes, and the label columns."""
     wanted = {"img", *spec.parquet_columns.values()}
     if missing := sorted(wanted - set(table.column_names)):
-        raise SourceError(f"{file}: {spec.title} has columns {some(sorted(wanted))}; {some(missing)} missing in {some(table.column_names)}.")
-    images = [row.get("bytes") if isinstance(row, dict) else row for row in table["img"].to_pylist()]
+        raise SourceError(
+            f"{file}: {spec.title} has columns {some(sorted(wanted))}; {some(missing)} absent from"
+            f" {some(table.column_names)}."
+        )
+    images: list[Any] = [row.get("bytes") if isinstance(row, dict) else row for row in table["img"].to_pylist()]
     for row, image in enumerate(images):
         # IHDR holds 32x32, 8 bits, colour type 2 (RGB): JPEG or another size would be another benchmark.
         if not isinstance(image, bytes) or image[:8] != _PNG or image[16:26] != b"\0\0\0\x20\0\0\0\x20\x08\x02":
@@ -99,7 +106,9 @@ def table_batch(table: pa.Table, file: str, spec: CifarSpec) -> Batch:
 def pickle_names(data: bytes, file: str, spec: CifarSpec) -> dict[str, tuple[str, ...]]:
     """Class names of each column from the meta pickle."""
     found = load_pickle(data, file)
-    return {column: _names(found.get(key), f"{file}: {key}", spec.classes[column]) for column, key in spec.meta_keys.items()}
+    return {
+        column: _names(found.get(key), f"{file}: {key}", spec.classes[column]) for column, key in spec.meta_keys.items()
+    }
 
 
 def text_names(data: bytes, file: str, count: int) -> tuple[str, ...]:
@@ -118,7 +127,9 @@ def schema_names(schema: pa.Schema, file: str, spec: CifarSpec) -> dict[str, tup
 
 def _names(names: Any, what: str, count: int) -> tuple[str, ...]:
     if not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names):
-        raise SourceError(f"{what}: expected {count} class names, found {len(names) if isinstance(names, list) else names!r}.")
+        raise SourceError(
+            f"{what}: expected {count} class names, found {len(names) if isinstance(names, list) else names!r}."
+        )
     return tuple(names)
 
 

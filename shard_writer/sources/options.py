@@ -52,7 +52,9 @@ def pixel_field(name: str, encode: str | None) -> str:
 def keep_bytes(name: str, encode: str | None) -> None:
     """Refuse ``encode`` for sources whose original files are stored untouched."""
     if encode is not None:
-        raise OptionError(f"{name}: encode={encode!r} does not apply, its image files are stored as they are. Leave it out.")
+        raise OptionError(
+            f"{name}: encode={encode!r} does not apply, its image files are stored as they are. Leave it out."
+        )
 
 
 def some(names: Iterable[str], limit: int = 6) -> str:

@@ -105,7 +105,9 @@ class _Unpickler(pickle.Unpickler):
         return _NAMES[module, name]
 
     def persistent_load(self, pid: Any) -> Never:
-        raise SourceError(f"{self.name}: the pickle refers to an object outside itself ({pid!r:.40}). Download the set again.")
+        raise SourceError(
+            f"{self.name}: the pickle refers to an object outside itself ({pid!r:.40}). Download the set again."
+        )
 
 
 def load_pickle(data: bytes, name: str) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""The order of an epoch: a permutation, the same for every world, near its own shards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardstream.errors import OptionError
+from shardstream.loaders.order import EpochOrder, OrderSpec, rank_positions
+
+COUNTS = st.lists(st.integers(0, 40), min_size=1, max_size=30).filter(lambda counts: sum(counts) > 0)
+
+
+def everything(order: EpochOrder) -> list[tuple[int, int]]:
+    shards, rows = order.locate(np.arange(order.items))
+    return list(zip(shards.tolist(), rows.tolist(), strict=True))
+
+
+@given(COUNTS, st.sampled_from([1, 2, 3, 4, 6, 8, 12, 384]), st.integers(1, 70), st.integers(0, 3), st.booleans())
+def test_every_row_of_every_shard_has_exactly_one_position(
+    counts: list[int], lanes: int, window: int, epoch: int, shuffle: bool
+) -> None:
+    """Empty shards, fewer items than lanes and short windows included."""
+    order = EpochOrder(np.array(counts), OrderSpec(shuffle, 7, lanes, window), epoch)
+    expected = [(shard, row) for shard, count in enumerate(counts) for row in range(count)]
+    assert sorted(everything(order)) == expected
+
+
+@given(COUNTS, st.integers(0, 5))
+def test_positions_can_be_asked_for_in_any_pieces(counts: list[int], seed: int) -> None:
+    """locate is a function of a position alone: any batch of positions gives the same rows."""
+    order = EpochOrder(np.array(counts), OrderSpec(True, seed, 4, 8), 0)
+    whole = everything(order)
+    rng = np.random.default_rng(seed)
+    some = rng.permutation(order.items)[: max(1, order.items // 3)]
+    shards, rows = order.locate(some)
+    assert [whole[p] for p in some] == list(zip(shards.tolist(), rows.tolist(), strict=True))
+
+
+@given(st.integers(0, 100), st.integers(0, 60), st.integers(1, 9), st.booleans())
+def test_ranks_share_a_global_batch_without_overlap_and_evenly(
+    start: int, size: int, world: int, shuffle: bool
+) -> None:
+    """The union over ranks is the batch, and no rank has more than its slots."""
+    parts = [rank_positions(start, start + size, rank, world, shuffle) for rank in range(world)]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(start, start + size))
+    assert max(map(len, parts)) <= -(-size // world)
+
+
+def test_without_shuffle_the_order_is_canonical() -> None:
+    """Evaluation goes shard by shard, row by row."""
+    order = EpochOrder(np.array([2, 0, 3]), OrderSpec(False), 5)
+    assert everything(order) == [(0, 0), (0, 1), (2, 0), (2, 1), (2, 2)]
+
+
+def test_seeds_and_epochs_give_other_orders() -> None:
+    """A new epoch is a new order, and so is a new seed."""
+    counts = np.full(20, 50)
+    orders = {
+        tuple(everything(EpochOrder(counts, OrderSpec.for_size(1000, True, seed), epoch)))
+        for seed in range(3)
+        for epoch in range(3)
+    }
+    assert len(orders) == 9
+
+
+def test_a_rank_whose_world_divides_the_lanes_reads_few_shards() -> None:
+    """1,024 equal shards over 64 ranks: the ideal is 16 shards a rank, two ragged ends per lane come on top."""
+    counts = np.full(1024, 128)
+    order = EpochOrder(counts, OrderSpec(True, 0, 64, 64), 0)
+    shards, _ = order.locate(np.arange(5, order.items, 64))
+    assert 16 <= len(set(shards.tolist())) <= 18
+
+
+def test_a_global_batch_draws_from_many_shards() -> None:
+    """Neighbours in the epoch come from different lanes, hence from different shards."""
+    order = EpochOrder(np.full(1024, 128), OrderSpec.for_size(1024 * 128, True, 0), 0)
+    shards, _ = order.locate(np.arange(256))
+    assert len(set(shards.tolist())) > 200
+
+
+def test_the_order_of_this_version_is_pinned() -> None:
+    """Golden: saved states rely on it; changing it needs a new state version."""
+    order = EpochOrder(np.array([5, 4, 7]), OrderSpec(True, 3, 2, 4), 1)
+    assert everything(order) == [
+        (0, 1),
+        (2, 2),
+        (0, 2),
+        (2, 0),
+        (0, 3),
+        (1, 3),
+        (0, 0),
+        (2, 1),
+        (1, 2),
+        (2, 6),
+        (1, 0),
+        (2, 4),
+        (0, 4),
+        (2, 3),
+        (1, 1),
+        (2, 5),
+    ]
+
+
+def test_a_window_of_zero_is_refused() -> None:
+    """The window is at least one sample."""
+    with pytest.raises(OptionError, match="at least 1, not 0"):
+        OrderSpec.for_size(10, True, 0, 0)

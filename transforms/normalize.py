@@ -1,0 +1,123 @@
+"""uint8 pixels to the floats a network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import OptionError
+from .base import Transform
+from .batch import Batch, Images, images_of, require_channels, require_uint8, with_images
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+Numbers = Sequence[float]
+NormalizeBy = str | tuple[Numbers, Numbers]
+"""``"imagenet"``, ``"dataset"``, or (mean, std) per channel on the 0..1 scale."""
+
+
+class _Affine(Transform):
+    """``x * scale + shift`` per channel, computed in float32, uint8 in, ``dtype`` out."""
+
+    def __init__(self, dtype: torch.dtype, channels_last: bool) -> None:
+        super().__init__()
+        if dtype not in DTYPES:
+            raise OptionError(f"{self.name}: dtype is {dtype}; use one of {', '.join(map(str, DTYPES))}")
+        self.dtype = dtype
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def _affine(self, images: Images, scale: Tensor, shift: Tensor) -> Images:
+        if not isinstance(images, Tensor):
+            return [row for image in images for row in self._affine(image[None], scale, shift)]
+        # Reordered while a pixel is one byte. Multiplied and added apart, not by addcmul: 1.25 times as fast on a
+        # CPU, and the same bits on CPU and GPU, where a fused operation would round once instead of twice.
+        pixels = images.contiguous(memory_format=self.memory_format).float()
+        scale, shift = scale.to(images.device), shift.to(images.device)
+        return pixels.mul_(scale[:, None, None]).add_(shift[:, None, None]).to(self.dtype)
+
+    def extra_repr(self) -> str:
+        last = ", channels_last=True" if self.memory_format == torch.channels_last else ""
+        return f"dtype={self.dtype}{last}"
+
+
+class ToFloat(_Affine):
+    """uint8 0..255 to floats 0..1, any number of channels."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32, *, channels_last: bool = False) -> None:
+        super().__init__(dtype, channels_last)
+
+    def forward(self, batch: Batch) -> Batch:
+        images = images_of(batch, self.name)
+        require_uint8(images, self.name)
+        return with_images(batch, self._affine(images, torch.tensor([1 / 255]), torch.zeros(1)))
+
+
+class Normalize(_Affine):
+    """uint8 0..255 to ``(x / 255 - mean) / std``, as one multiply-add: 1e-6 from torchvision in float32.
+
+    ``by``: ``"imagenet"``, (mean, std) on the 0..1 scale, or ``"dataset"``: the dataset's own, filled in by
+    ``bind(statistics)``, which returns a new module; forward before that raises OptionError.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self, by: NormalizeBy = "imagenet", dtype: torch.dtype = torch.float32, *, channels_last: bool = False
+    ) -> None:
+        super().__init__(dtype, channels_last)
+        if isinstance(by, str) and by not in ("imagenet", "dataset"):
+            raise OptionError(f"{self.name}: by is {by!r}; use 'imagenet', 'dataset' or (mean, std)")
+        self.by = by
+        if by != "dataset":
+            self._set(*((IMAGENET_MEAN, IMAGENET_STD) if isinstance(by, str) else by))
+
+    def _set(self, mean: Numbers, std: Numbers) -> None:
+        if len(mean) != len(std) or not mean or min(std) <= 0:
+            raise OptionError(
+                f"{self.name}: mean is {list(mean)}, std {list(std)}; give one of each per channel, every std above 0"
+            )
+        self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
+        m, s = torch.tensor(self.mean, dtype=torch.float64), torch.tensor(self.std, dtype=torch.float64)
+        self.register_buffer("scale", (1 / (255 * s)).float(), persistent=False)
+        self.register_buffer("shift", (-m / s).float(), persistent=False)
+
+    @property
+    def bound(self) -> bool:
+        """Whether mean and std are known."""
+        return hasattr(self, "scale")
+
+    def bind(self, statistics: Mapping[str, Any]) -> Normalize:
+        """A Normalize by ``pixel_mean`` and ``pixel_std`` of ``statistics`` (0..1 scale) if it asked for 'dataset'."""
+        if self.by != "dataset":
+            return self
+        mean, std = statistics.get("pixel_mean"), statistics.get("pixel_std")
+        if mean is None or std is None:
+            raise OptionError(
+                f"{self.name}('dataset'): the dataset's statistics have no pixel_mean and pixel_std, only "
+                f"{sorted(statistics)}; run `shardstream stats --pixels URL`, or give (mean, std)"
+            )
+        bound = Normalize("dataset", self.dtype, channels_last=self.memory_format == torch.channels_last)
+        bound._set(mean, std)
+        return bound
+
+    def forward(self, batch: Batch) -> Batch:
+        if not self.bound:
+            raise OptionError(
+                f"{self.name}('dataset') does not know its dataset yet; call transform.bind(statistics) with "
+                "pixel_mean and pixel_std, or give 'imagenet' or (mean, std)"
+            )
+        images = images_of(batch, self.name)
+        require_uint8(images, self.name)
+        require_channels(images, len(self.mean), self.name)
+        return with_images(batch, self._affine(images, self.scale, self.shift))
+
+    def extra_repr(self) -> str:
+        by = repr(self.by) if isinstance(self.by, str) else f"({self.mean}, {self.std})"
+        unbound = "" if self.bound else ", not bound"
+        return f"{by}{unbound}, {super().extra_repr()}"
