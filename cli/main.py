@@ -130,6 +130,6 @@ def _sheet(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
 def _demo(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
     parser = _command(subparsers, "demo", demo, "Offline, end to end: pack, verify, stream, train a small model.")
     parser.add_argument("--out", default="demo-out", help="folder for its results (default demo-out; replaced)")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=12)
 
 

@@ -19,7 +19,7 @@ FACTS: Mapping[str, str] = {
     "exif_orientation": "int8",
 }
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "npy", "bmp", "gif", "tif", "tiff")
-_TYPES: Mapping[str, pa.DataType] = {
+COLUMN_TYPES: Mapping[str, pa.DataType] = {
     "int8": pa.int8(),
     "int32": pa.int32(),
     "int64": pa.int64(),
@@ -40,9 +40,9 @@ def column_name(field: str, part: str) -> str:
 
 def arrow_type(name: str) -> pa.DataType:
     """Arrow type of a declared column; raises OptionError for names outside the list."""
-    if name not in _TYPES:
-        raise OptionError(f"column type {name!r} is not one of {', '.join(_TYPES)}.")
-    return _TYPES[name]
+    if name not in COLUMN_TYPES:
+        raise OptionError(f"column type {name!r} is not one of {', '.join(COLUMN_TYPES)}.")
+    return COLUMN_TYPES[name]
 
 
 def schema(fields: Iterable[str], columns: Mapping[str, str]) -> pa.Schema:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..errors import DatasetNotFound, ManifestError
 from .storage import Store, join
-from .storage.store import scheme_of
 
 NAME = "dataset.json"
 FORMAT = "shardstream"
 VERSION = 1
 MAX_BYTES = 1_000_000_000
 HERE = "."
-_UNSAFE_NAME = re.compile(r"[\x00-\x1f\x7f\\:]|^/|//|/$|(^|/)\.")
+MEMBER_KINDS = ("image", "json", "class", "bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +123,10 @@ def load(store: Store) -> Manifest:
         raise ManifestError(f"{store.full(NAME)} has {len(data):,} bytes, more than {MAX_BYTES:,}.")
     try:
         body = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{store.full(NAME)} is no JSON ({error}); restore it or pack again.") from error
+    from .manifest_parse import parse
+
     return parse(body, store.full(NAME))
 
 
@@ -138,63 +138,3 @@ def _what_is_there(store: Store) -> str:
     if any(entry.path.endswith(".tar") for entry in store.files()):
         return "There are tars: make them a dataset with `shardstream index`."
     return "Check the address and the storage options."
-
-
-def parse(body: Any, where: str) -> Manifest:
-    """A Manifest from parsed JSON; every name, number and digest is checked before anything is opened."""
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
-        raise ManifestError(f"{where} is not a shardstream manifest: its 'format' is {_peek(body)!r}, not {FORMAT!r}.")
-    if body.get("version") != VERSION:
-        raise ManifestError(f"{where} has format version {body.get('version')!r}, this library reads {VERSION}; upgrade it.")
-    try:
-        splits = {name: _split(name, value, where) for name, value in body["splits"].items()}
-        classes = {column: tuple(map(str, names)) for column, names in body["classes"].items()}
-        return Manifest(
-            name=str(body["name"]),
-            licence=str(body["licence"]),
-            homepage=str(body["homepage"]),
-            classes=classes,
-            source=dict(body["source"]),
-            notes=tuple(map(str, body["notes"])),
-            splits=splits,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ManifestError(f"{where} lacks or mistypes {error}; it was edited or damaged: restore it or pack again.") from error
-
-
-def _peek(body: Any) -> Any:
-    return body.get("format") if isinstance(body, dict) else type(body).__name__
-
-
-def _split(name: str, body: Mapping[str, Any], where: str) -> SplitManifest:
-    where = f"{where}, split {name!r}"
-    check_name(name, where)
-    values = dict(body)
-    values["shards"] = tuple(ShardEntry(**entry) for entry in body["shards"])
-    values["index"] = tuple(IndexEntry(**entry) for entry in body["index"])
-    split = SplitManifest(**values)
-    _check(split, name, where)
-    return split
-
-
-def _check(split: SplitManifest, name: str, where: str) -> None:
-    files: list[ShardEntry | IndexEntry] = [*split.shards, *split.index]
-    for entry in files:
-        check_name(entry.name, where)
-        if not isinstance(entry.bytes, int) or entry.bytes < 0 or not isinstance(entry.sha256, str):
-            raise ManifestError(f"{where}: {entry.name} has no valid size and digest.")
-    if split.base is not None:
-        scheme_of(str(split.base))  # refuses schemes outside the list
-    counted = sum(shard.samples for shard in split.shards)
-    if split.name != name or split.samples != counted:
-        raise ManifestError(f"{where}: {split.samples!r} samples stated, its shards hold {counted}.")
-    if split.digest != split_digest(split.shards):
-        raise ManifestError(f"{where}: digest {split.digest[:12]}... does not match its list of shards; it was edited.")
-    covered = [i for entry in split.index for i in range(entry.first_shard, entry.first_shard + entry.shards)]
-    if covered != list(range(len(split.shards))):
-        raise ManifestError(f"{where}: the index files cover {len(covered)} shards, there are {len(split.shards)}.")
-
-
-def check_name(name: Any, where: str) -> None:
-    if not isinstance(name, str) or not name or _UNSAFE_NAME.search(name):
-        raise ManifestError(f"{where}: name {name!r} is not a plain relative path (no '..', hidden parts, ':' or control characters).")

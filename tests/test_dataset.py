@@ -71,7 +71,9 @@ def test_with_transform_is_applied_on_access_to_a_batch_of_rows(ds: ss.ShardData
 def test_a_transformed_dataset_feeds_a_loader(ds: ss.ShardDataset) -> None:
     """Its outputs are collated; every sample still comes once."""
     batches = list(ss.Loader(ds.with_transform(double), batch_size=8, shuffle=True, drop_last=False, num_workers=2))
-    twice = [int(value) for batch in batches for value, valid in zip(batch["twice"], batch["valid"], strict=True) if valid]
+    twice = [
+        int(value) for batch in batches for value, valid in zip(batch["twice"], batch["valid"], strict=True) if valid
+    ]
     assert sorted(twice) == [2 * i for i in range(50)]
 
 

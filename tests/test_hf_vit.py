@@ -46,7 +46,9 @@ def test_pixel_values_equal_those_of_hugging_face_datasets(real_data: Path, shar
     example = load_example()
     processor = example.AutoImageProcessor.from_pretrained(EXAMPLE.parent / "vit")
     transform = example.make_transform(processor)
-    theirs = datasets.load_dataset("imagefolder", data_dir=str(real_data / TRAIN), split="train", cache_dir=str(tmp_path))
+    theirs = datasets.load_dataset(
+        "imagefolder", data_dir=str(real_data / TRAIN), split="train", cache_dir=str(tmp_path)
+    )
     names = [Path(row["image"]["path"]).name for row in theirs.cast_column("image", datasets.Image(decode=False))]
     ours = ss.open(shards, split="train")
     rows = {path_of(ours[i]): i for i in range(len(ours))}

@@ -1,0 +1,142 @@
+"""What every source promises, as one suite: subclass ``SourceConformance`` and give it a ``source`` fixture."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shardstream.shard_writer.plan import plan_split
+from shardstream.shard_writer.types import Record, Sample, Source, SourceSplit
+
+ARROW = {"int64": int, "float64": float, "string": str}
+MOST = 60
+
+
+def some_records(split: SourceSplit) -> list[Record]:
+    """At most 60 records: the first, the last, and evenly between."""
+    records = list(split.records())
+    step = max(1, len(records) // MOST)
+    return [*records[::step], records[-1]]
+
+
+def samples_of(split: SourceSplit) -> list[Sample]:
+    """Samples of ``some_records``."""
+    return [split.read(record) for record in some_records(split)]
+
+
+def kind_of(value: Any) -> Any:
+    """The JSON type of a value, its keys included; None for null, which fits any type."""
+    if isinstance(value, dict):
+        return {name: kind_of(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [next((kind_of(item) for item in value if item is not None), None)]
+    if isinstance(value, bool) or value is None:
+        return type(value) if value is not None else None
+    return "number" if isinstance(value, int | float) else type(value)
+
+
+class SourceConformance:
+    """Tests that each source passes; ``source`` is a fixture of the subclass."""
+
+    @pytest.fixture
+    def splits(self, source: Source) -> list[SourceSplit]:
+        """Every split, opened."""
+        return [source.split(name) for name in source.splits()]
+
+    def test_records_are_the_same_on_each_call(self, source: Source, splits: list[SourceSplit]) -> None:
+        """Plans of two machines must agree."""
+        assert splits
+        for split in splits:
+            assert list(split.records()) == list(split.records())
+            assert list(split.records()) == list(source.split(split.info.name).records())
+
+    def test_keys_are_unique_and_can_name_tar_members(self, splits: list[SourceSplit]) -> None:
+        """No dots, backslashes, control characters, empty parts or leading slashes; the planner agrees."""
+        for split in splits:
+            keys = [record.key for record in split.records()]
+            assert len(set(keys)) == len(keys)
+            assert not [key for key in keys if re.search(r"[.\\\x00-\x1f\x7f]|^/|/$|//|^$", key)]
+            assert plan_split(split.info, split.records(), 100_000_000).samples == len(keys)
+
+    def test_planned_bytes_are_positive_and_near_the_truth(self, splits: list[SourceSplit]) -> None:
+        """A shard's size is planned from them."""
+        for split in splits:
+            assert all(type(record.nbytes) is int and record.nbytes > 0 for record in split.records())
+            planned = sum(record.nbytes for record in some_records(split))
+            real = sum(len(sample.image) + 2048 for sample in samples_of(split))
+            assert 0.5 < planned / real < 2.0
+
+    def test_every_json_has_the_same_keys_and_types(self, splits: list[SourceSplit]) -> None:
+        """Arrow-based readers need one type per key, or null."""
+        for split in splits:
+            known: dict[str, Any] = {}
+            for sample in samples_of(split):
+                assert not known or list(sample.annotations) == list(known)
+                for name, value in sample.annotations.items():
+                    kind = kind_of(value)
+                    assert known.setdefault(name, kind) in (kind, None) or kind is None
+                    known[name] = kind if known[name] is None else known[name]
+
+    def test_columns_are_those_that_were_declared(self, splits: list[SourceSplit]) -> None:
+        """Names and types of the index columns."""
+        for split in splits:
+            for sample in samples_of(split):
+                assert sample.columns.keys() == split.info.columns.keys()
+                for name, value in sample.columns.items():
+                    assert value is None or type(value) is ARROW[split.info.columns[name]]
+
+    def test_labels_lie_within_the_classes(self, source: Source, splits: list[SourceSplit]) -> None:
+        """The label is the one of its column and its JSON, and its name is the class's name."""
+        for split in splits:
+            column = split.info.label_column
+            for sample in samples_of(split):
+                if column is None:
+                    assert sample.label is None
+                    continue
+                names = source.about().classes[column]
+                assert type(sample.label) is int
+                assert 0 <= sample.label < len(names)
+                assert sample.columns[column] == sample.annotations[column] == sample.label
+                assert sample.annotations[f"{column}_name"] == names[sample.label]
+
+    def test_reading_twice_gives_equal_samples(self, splits: list[SourceSplit]) -> None:
+        """Two workers must write the same bytes."""
+        for split in splits:
+            assert samples_of(split) == samples_of(split)
+
+    def test_a_pickled_split_is_small_and_reads_the_same(self, splits: list[SourceSplit]) -> None:
+        """Workers get a copy; pixels and file lists stay behind."""
+        for split in splits:
+            samples = samples_of(split)
+            data = pickle.dumps(split)
+            assert len(data) < 20_000
+            copy = pickle.loads(data)
+            assert copy.info == split.info
+            assert samples_of(copy) == samples
+            assert list(copy.records()) == list(split.records())
+
+    def test_images_open_as_what_the_image_field_says(self, splits: list[SourceSplit]) -> None:
+        """Pillow or NumPy reads every image."""
+        for split in splits:
+            for sample in samples_of(split):
+                if split.info.image_field == "npy":
+                    assert np.load(io.BytesIO(sample.image), allow_pickle=False).dtype == np.uint8
+                    continue
+                with Image.open(io.BytesIO(sample.image)) as image:
+                    image.load()
+                    assert split.info.image_field in ("jpg", (image.format or "").lower())
+
+    def test_about_says_who_and_hides_where(self, source: Source, tmp_path: Any) -> None:
+        """Identity goes into the manifest: no path, and the same from two copies of the object."""
+        about = source.about()
+        assert about.name
+        assert about.licence
+        assert about.identity
+        assert not [text for text in (*about.identity, *about.identity.values()) if text.startswith("/")]
+        assert about == source.about()
