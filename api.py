@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
-
-
 from .shard_writer.manifest import Manifest
 from .shard_writer.plan import parse_size
 from .shard_writer.sources import SourceOptions, open_source
@@ -32,7 +30,11 @@ class PackOptions(TypedDict, total=False):
 
 
 def write(
-    name: str, source: str | os.PathLike[str] | None = None, *, out: str | os.PathLike[str], **options: Unpack[PackOptions]
+    name: str,
+    source: str | os.PathLike[str] | None = None,
+    *,
+    out: str | os.PathLike[str],
+    **options: Unpack[PackOptions],
 ) -> Manifest | None:
     """Pack a benchmark from its original files into shards at ``out``: the same as ``shardstream write``.
 
@@ -51,8 +53,8 @@ def write(
         reporter=options.get("reporter", Silent()),
     )
     storage = options.get("storage_options", {})
-    reading = SourceOptions(encode=options.get("encode"), storage_options=options.get("source_storage_options", storage))
+    reading = SourceOptions(
+        encode=options.get("encode"), storage_options=options.get("source_storage_options", storage)
+    )
     opened = open_source(name, None if source is None else os.fspath(source), reading)
     return write_dataset(opened, open_store(out, storage), chosen)
-
-

@@ -48,9 +48,12 @@ def write(options: Namespace) -> int:
     if options.part:
         given["part"] = options.part
     with Bars("pack") as bars:
-        manifest = api.write(options.name, options.source, out=options.out, reporter=bars, **given)
+        given["reporter"] = bars
+        manifest = api.write(options.name, options.source, out=options.out, **given)
     if manifest is None:
-        console.print(f"part {options.part[0]}/{options.part[1]} is done; the last part to finish commits {options.out}")
+        console.print(
+            f"part {options.part[0]}/{options.part[1]} is done; the last part to finish commits {options.out}"
+        )
     else:
         describe(manifest, options.out)
     return 0
@@ -108,15 +111,23 @@ def verify(options: Namespace) -> int:
     manifest = manifests.load(store)
     if options.json:
         damage = verify_dataset(store, manifest)
-        console.print(json.dumps([asdict(item) for item in damage], indent=1), markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            json.dumps([asdict(item) for item in damage], indent=1), markup=False, highlight=False, soft_wrap=True
+        )
         return 1 if damage else 0
     with Bars("verify") as bars:
         damage = verify_dataset(store, manifest, bars)
     for item in damage:
-        place = f"{item.shard}" + (f"  {item.key}" if item.key else "") + (f"  offset {item.offset}" if item.offset is not None else "")
+        place = (
+            f"{item.shard}"
+            + (f"  {item.key}" if item.key else "")
+            + (f"  offset {item.offset}" if item.offset is not None else "")
+        )
         console.print(f"[red]damaged[/red] {place}: {item.what}", highlight=False, soft_wrap=True)
     samples = sum(split.samples for split in manifest.splits.values())
-    console.print(f"{len(damage)} damaged" if damage else f"every byte of {samples:,} samples is as packed", highlight=False)
+    console.print(
+        f"{len(damage)} damaged" if damage else f"every byte of {samples:,} samples is as packed", highlight=False
+    )
     return 1 if damage else 0
 
 

@@ -109,12 +109,16 @@ def _stream(photos: ShardDataset, epochs: int = 4) -> str:
     loader = Loader(photos, batch_size=4, shuffle=True, drop_last=False, transform=presets.train(224), num_workers=2)
     delivered = [key for _ in range(epochs) for batch in loader for key in batch["key"] if key]
     exact = all(delivered.count(key) == epochs for key in set(delivered)) and len(delivered) == epochs * len(photos)
-    return f"{len(delivered)} crops in {epochs} epochs, " + ("each photo exactly once per epoch" if exact else "NOT exactly once")
+    return f"{len(delivered)} crops in {epochs} epochs, " + (
+        "each photo exactly once per epoch" if exact else "NOT exactly once"
+    )
 
 
 def _train(digits: Path, epochs: int) -> float:
     train, test = open_dataset(digits, "train"), open_dataset(digits, "test")
-    loader = Loader(train, batch_size=64, shuffle=True, seed=0, transform=presets.cifar_train(size=8, padding=1, hflip=0))
+    loader = Loader(
+        train, batch_size=64, shuffle=True, seed=0, transform=presets.cifar_train(size=8, padding=1, hflip=0)
+    )
     # 8x8 images are too little work to share: on a busy machine two threads wait for each other most of the time.
     torch.set_num_threads(1)
     model = train_digits(loader, epochs, len(train.classes))

@@ -40,7 +40,8 @@ def train_digits(loader: Loader, epochs: int, classes: int, seed: int = 0) -> nn
     for _ in track(range(epochs), "train digits        ", console=console):
         for batch in loader:
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(batch["image"]), batch["label"]).backward()
+            loss = nn.functional.cross_entropy(model(batch["image"]), batch["label"])
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     return model

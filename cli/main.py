@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="shardstream", description="Pack image benchmarks into WebDataset shards; stream them exactly once per epoch."
+        prog="shardstream",
+        description="Pack image benchmarks into WebDataset shards; stream them exactly once per epoch.",
     )
     parser.add_argument("--version", action="version", version=_version())
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -48,11 +49,13 @@ def _version() -> str:
     return f"shardstream {__version__}"
 
 
-Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-def _command(subparsers: Subparsers, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:  # type: ignore[valid-type]
-    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)  # type: ignore[attr-defined]
+def _command(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)
     parser.set_defaults(run=run)
     return parser
 
@@ -67,7 +70,7 @@ def _storage(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _write(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
+def _write(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from ..shard_writer.sources import SOURCES
 
     parser = _command(subparsers, "write", commands.write, "Pack a dataset from its original files into shards.")
@@ -80,7 +83,9 @@ def _write(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
     parser.add_argument("--part", type=_part, metavar="I/N", help="write only every N-th shard, I from 0: one job of N")
     parser.add_argument("--resume", action="store_true", help="finish an interrupted write, or add missing splits")
     parser.add_argument("--encode", choices=("png", "raw"), help="small fixed-size images: PNG (default) or raw .npy")
-    parser.add_argument("--pixel-stats", action="store_true", help="compute channel mean/std of photos too (decodes them)")
+    parser.add_argument(
+        "--pixel-stats", action="store_true", help="compute channel mean/std of photos too (decodes them)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the packing order of training splits (default 0)")
     _storage(parser)
 
@@ -92,20 +97,24 @@ def _part(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _index(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
-    parser = _command(subparsers, "index", commands.index, "Make existing WebDataset tars a dataset, without rewriting a byte.")
+def _index(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        subparsers, "index", commands.index, "Make existing WebDataset tars a dataset, without rewriting a byte."
+    )
     parser.add_argument("url", help="folder of tars, or a brace pattern such as data/{000..099}.tar")
     parser.add_argument("--out", help="where dataset.json and the index go (default: beside the tars)")
     parser.add_argument("--split", default="train", help="name of the split (default train)")
     _storage(parser)
 
 
-def _reading(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
+def _reading(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(subparsers, "info", commands.info, "Splits, counts, fields and statistics of a dataset.")
     parser.add_argument("url")
     parser.add_argument("--json", action="store_true", help="the manifest as JSON")
     _storage(parser)
-    parser = _command(subparsers, "verify", commands.verify, "Re-read every byte against its checksum; exit 1 and name the damage.")
+    parser = _command(
+        subparsers, "verify", commands.verify, "Re-read every byte against its checksum; exit 1 and name the damage."
+    )
     parser.add_argument("url")
     parser.add_argument("--json", action="store_true", help="damage as JSON")
     _storage(parser)
@@ -116,7 +125,7 @@ def _reading(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
     _storage(parser)
 
 
-def _sheet(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
+def _sheet(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(subparsers, "sheet", sheet, "Draw a contact sheet of what a loader would feed.")
     parser.add_argument("url")
     parser.add_argument("--out", required=True, metavar="FILE.png")
@@ -127,9 +136,7 @@ def _sheet(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
     _storage(parser)
 
 
-def _demo(subparsers: Subparsers) -> None:  # type: ignore[valid-type]
+def _demo(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(subparsers, "demo", demo, "Offline, end to end: pack, verify, stream, train a small model.")
     parser.add_argument("--out", default="demo-out", help="folder for its results (default demo-out; replaced)")
     parser.add_argument("--epochs", type=int, default=12)
-
-

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from ..errors import OptionError
-from ..loaders import Loader, ShardDataset, open_dataset
+from ..loaders import Loader, LoaderOptions, ShardDataset, open_dataset
 from ..shard_writer import manifest as manifests
 from ..shard_writer.storage import open_store
 from ..transforms import Compose, Normalize, presets
@@ -48,7 +48,10 @@ def sheet(options: Namespace) -> int:
 def sample_tiles(ds: ShardDataset, count: int, seed: int = 0, preset: str = "none") -> list[Tile]:
     """The first ``count`` samples of a shuffled epoch, as the loader delivers them (before normalisation)."""
     transform = None if preset == "none" else without_normalize(getattr(presets, preset)())
-    loader = Loader(ds, batch_size=count, shuffle=True, seed=seed, drop_last=False, **({"transform": transform} if transform else {}))
+    options: LoaderOptions = {"batch_size": count, "shuffle": True, "seed": seed, "drop_last": False}
+    if transform is not None:
+        options["transform"] = transform
+    loader = Loader(ds, **options)
     batch = next(iter(loader))
     rows = [row for row in range(len(batch["key"])) if bool(batch["valid"][row])]
     labels = batch.get("label")

@@ -49,7 +49,9 @@ class Assembler:
     def of(cls, ds: ShardDataset, config: StreamConfig) -> Assembler:
         """Check that the options fit the dataset, and bind the transform to its statistics."""
         if ds.transform is not None and (config.sample_transform or config.transform):
-            raise OptionError("the dataset has a with_transform function and the loader another transform; use one of them.")
+            raise OptionError(
+                "the dataset has a with_transform function and the loader another transform; use one of them."
+            )
         if ds.info.image_field is None and (config.sample_transform or config.transform):
             raise OptionError(f"split {ds.info.name!r} has no image field for a transform.")
         return cls(ds, config, bound(config.transform, ds))
@@ -78,7 +80,7 @@ class Assembler:
             seed=padded(rows.seeds.view(np.int64), size, 0),
         )
         if self.ds.info.label_column is not None:
-            labels = [cast(I64, shard.label)[row] for shard, row in zip(found, rows.rows, strict=True)]
+            labels = [cast("I64", shard.label)[row] for shard, row in zip(found, rows.rows, strict=True)]
             batch["label"] = padded(np.array(labels, dtype=np.int64), size, -100)
         return batch
 
@@ -98,15 +100,17 @@ class Assembler:
     def _plan(self, rows: Rows, batch: Batch) -> Plan | None:
         if not hasattr(self.transform, "decode_plan"):
             return None
-        planner = cast(DecodePlanner, self.transform)
+        planner = cast("DecodePlanner", self.transform)
         return planner.decode_plan(rows.keys, batch["orig_size"][: len(rows)].numpy(), rows.seeds)
 
     def _data(self, rows: Rows, i: int) -> tuple[memoryview | bytes, str]:
         shard, row = int(rows.shards[i]), int(rows.rows[i])
-        data = self.ds.fetcher.member(shard, row, cast(str, self.ds.info.image_field))
+        data = self.ds.fetcher.member(shard, row, cast("str", self.ds.info.image_field))
         where = self.ds.where(shard, row)
         if data is None:
-            raise UndecodableImage(f"{where}: the sample has no {self.ds.info.image_field!r} member. Leave it out when indexing.")
+            raise UndecodableImage(
+                f"{where}: the sample has no {self.ds.info.image_field!r} member. Leave it out when indexing."
+            )
         return data, where
 
     def _pixels(self, rows: Rows, i: int, plan: Plan | None) -> NDArray[np.uint8]:
@@ -127,7 +131,7 @@ class Assembler:
         for i in range(len(rows)):
             item = self.ds.read(int(rows.shards[i]), int(rows.rows[i]))
             with seeded(int(rows.seeds[i])):
-                result = cast(Any, self.ds.transform)({name: [value] for name, value in item.items()})
+                result = cast("Any", self.ds.transform)({name: [value] for name, value in item.items()})
             for name, values in result.items():
                 columns.setdefault(name, []).append(values[0])
         return {name: collate(values, size) for name, values in columns.items() if name != "key"}
@@ -156,5 +160,3 @@ def collate(values: Sequence[Any], size: int) -> Any:
     if len({tensor.shape for tensor in tensors}) > 1:
         return list(values) + [None] * (size - len(values))
     return default_collate([*tensors, *[torch.zeros_like(tensors[0])] * (size - len(tensors))])
-
-

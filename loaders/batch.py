@@ -47,7 +47,9 @@ class Batch(dict[str, Any]):
 
     def pin_memory(self) -> Batch:
         """Copy every tensor to page-locked memory (DataLoader calls this)."""
-        return Batch({name: value.pin_memory() if hasattr(value, "pin_memory") else value for name, value in self.items()})
+        return Batch(
+            {name: value.pin_memory() if hasattr(value, "pin_memory") else value for name, value in self.items()}
+        )
 
     def to(self, device: Any, non_blocking: bool = False) -> Batch:
         """Move every tensor to a device."""

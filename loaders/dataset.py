@@ -34,7 +34,9 @@ class ShardDataset:
     lists of indices give a dict of lists. Picklable; safe to use in DataLoader workers.
     """
 
-    def __init__(self, store: Store, manifest: Manifest, split: SplitManifest, cache: ShardCache, verify: bool = True) -> None:
+    def __init__(
+        self, store: Store, manifest: Manifest, split: SplitManifest, cache: ShardCache, verify: bool = True
+    ) -> None:
         self.store = store
         self.manifest = manifest
         self.info = split
@@ -184,6 +186,8 @@ def open_dataset(
     if split is None and len(manifest.splits) == 1:
         split = next(iter(manifest.splits))
     if split is None or split not in manifest.splits:
-        raise OptionError(f"split {split!r} is not in {store.url}, which has {', '.join(manifest.splits)}. Pass split=...")
+        raise OptionError(
+            f"split {split!r} is not in {store.url}, which has {', '.join(manifest.splits)}. Pass split=..."
+        )
     cache = ShardCache(Path(cache_dir) if cache_dir is not None else default_folder(), cache_bytes)
     return ShardDataset(store, manifest, manifest.splits[split], cache, verify)

@@ -40,9 +40,7 @@ class Plan(Protocol):
 class DecodePlanner(Protocol):
     """A batch transform that knows its geometry from keys, sizes (B, 2) h,w and seeds (B,) alone."""
 
-    def decode_plan(
-        self, keys: Sequence[str], sizes: NDArray[np.int64], seeds: NDArray[np.uint64]
-    ) -> Plan | None: ...
+    def decode_plan(self, keys: Sequence[str], sizes: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Plan | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,9 @@ class Fetcher:
                     )
                 return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         except FileNotFoundError as error:
-            raise StorageError(f"shard {self.url(shard)} is missing; its manifest lists {entry.samples} samples in it.") from error
+            raise StorageError(
+                f"shard {self.url(shard)} is missing; its manifest lists {entry.samples} samples in it."
+            ) from error
 
     def _check(self, data: memoryview | bytes, expected: int, shard: int, row: int, name: str) -> None:
         found = xxhash.xxh3_64_intdigest(data)

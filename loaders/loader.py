@@ -29,7 +29,7 @@ class Loader:
     """
 
     def __init__(self, ds: ShardDataset, **options: Unpack[LoaderOptions]) -> None:
-        given = cast(dict[str, Any], dict(options))
+        given = cast("dict[str, Any]", dict(options))
         self.config = LoaderConfig(**{name: given.pop(name) for name in list(given) if name in _LOADER_FIELDS})
         self.device = torch.device(self.config.device)
         # On the CPU the workers share the transform's work; elsewhere it runs on the device, after the copy.

@@ -60,7 +60,13 @@ class Stream(IterableDataset[Batch]):
     def fingerprint(self) -> dict[str, Any]:
         """Everything that decides the order: a state of another fingerprint is refused."""
         spec = self.spec
-        return {"digest": self.ds.digest, "shuffle": spec.shuffle, "seed": spec.seed, "lanes": spec.lanes, "window": spec.window}
+        return {
+            "digest": self.ds.digest,
+            "shuffle": spec.shuffle,
+            "seed": spec.seed,
+            "lanes": spec.lanes,
+            "window": spec.window,
+        }
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, position = (int(value) for value in self._place)
@@ -101,7 +107,11 @@ def check_state(state: Mapping[str, Any], stream: Stream) -> tuple[int, int]:
     if state.get("version") != STATE_VERSION:
         raise StateError(f"the state has version {state.get('version')!r}, this library reads {STATE_VERSION}.")
     saved, mine = state["fingerprint"], stream.fingerprint()
-    differing = [f"{name}: {saved.get(name)!r} saved, {mine[name]!r} here" for name in mine if saved.get(name) != mine[name]]
+    differing = [
+        f"{name}: {saved.get(name)!r} saved, {mine[name]!r} here" for name in mine if saved.get(name) != mine[name]
+    ]
     if differing:
-        raise StateError(f"the state belongs to another order ({'; '.join(differing)}). Restore the same dataset and options.")
+        raise StateError(
+            f"the state belongs to another order ({'; '.join(differing)}). Restore the same dataset and options."
+        )
     return int(state["epoch"]), int(state["position"])

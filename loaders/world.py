@@ -30,4 +30,6 @@ class World:
         try:
             return cls(int(rank or 0), int(size or 1))
         except ValueError as error:
-            raise OptionError(f"RANK {rank!r} and WORLD_SIZE {size!r} must be whole numbers with 0 <= RANK < WORLD_SIZE.") from error
+            raise OptionError(
+                f"RANK {rank!r} and WORLD_SIZE {size!r} must be whole numbers with 0 <= RANK < WORLD_SIZE."
+            ) from error

@@ -46,7 +46,7 @@ def _run_pool(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: 
 
 
 def _start(job: PackJob) -> None:
-    global _job  # noqa: PLW0603
+    global _job
     _job = job
 
 

@@ -18,6 +18,7 @@ from .fields import FACTS, IMAGE_EXTENSIONS, column_name, schema
 from .image_facts import image_facts
 from .index import write_index
 from .manifest import Manifest, ShardEntry, SplitManifest, split_digest
+from .manifest_parse import check_name
 from .statistics import Statistics, merge, summary
 from .storage import Store, Whole, expand
 from .tar_group import group
@@ -41,7 +42,11 @@ class TarContent:
 
 
 def index_tars(
-    pattern: str, out: str | None, split: str, options: Mapping[str, Any] | None = None, reporter: Reporter | None = None
+    pattern: str,
+    out: str | None,
+    split: str,
+    options: Mapping[str, Any] | None = None,
+    reporter: Reporter | None = None,
 ) -> Manifest:
     """Index the tars of a folder or brace pattern as split ``split`` of a dataset at ``out`` (default: beside them).
 
@@ -54,7 +59,9 @@ def index_tars(
     target = Store(out, options or {}) if out else tars
     committed = manifests.load(target) if target.exists(manifests.NAME) else None
     if committed and split in committed.splits:
-        raise OutputExists(f"{target.url} has a split {split!r} already; name another with --split, or choose another --out.")
+        raise OutputExists(
+            f"{target.url} has a split {split!r} already; name another with --split, or choose another --out."
+        )
     reporter = reporter or Silent()
     reporter.start(split, len(names), 0, sum(tars.size(name) for name in names))
     contents: list[TarContent] = []
@@ -73,24 +80,30 @@ def _tars(pattern: str, options: Mapping[str, Any]) -> tuple[str, list[str]]:
     if not pattern.endswith(".tar"):
         names = [entry.path for entry in Store(pattern, options).files() if entry.path.endswith(".tar")]
         if not names:
-            raise SourceError(f"no .tar below {pattern}. Give a folder of tars, or a pattern like {pattern.rstrip('/')}/{{000..009}}.tar.")
+            raise SourceError(
+                f"no .tar below {pattern}. Give a folder of tars, or a pattern like {pattern.rstrip('/')}/{{000..009}}.tar."
+            )
         return pattern, names
     urls = expand(pattern)
     folder = urls[0].rpartition("/")[0]
     outside = [url for url in urls if not url.startswith(folder + "/")]
     if outside:
-        raise OptionError(f"{pattern!r} spans several folders ({folder} and that of {outside[0]}); index the folder above them.")
+        raise OptionError(
+            f"{pattern!r} spans several folders ({folder} and that of {outside[0]}); index the folder above them."
+        )
     return folder or ".", [url[len(folder) + 1 :] if folder else url for url in urls]
 
 
 def _read(store: Store, name: str, seen: dict[str, str]) -> TarContent:
     url = store.full(name)
-    manifests.check_name(name, url)
+    check_name(name, url)
     try:
         with store.whole(name) as tar:
             return _read_tar(tar, name, url, seen)
     except FileNotFoundError as error:
-        raise SourceError(f"tar {url} of the pattern does not exist. Narrow the pattern or restore the file.") from error
+        raise SourceError(
+            f"tar {url} of the pattern does not exist. Narrow the pattern or restore the file."
+        ) from error
 
 
 def _read_tar(tar: Whole, name: str, url: str, seen: dict[str, str]) -> TarContent:
@@ -109,7 +122,9 @@ def _read_tar(tar: Whole, name: str, url: str, seen: dict[str, str]) -> TarConte
     return TarContent(name, len(data), hashlib.sha256(data).hexdigest(), rows, statistics.as_json(), skipped)
 
 
-def _row(key: str, members: Mapping[str, TarMember], data: memoryview, statistics: Statistics, url: str) -> dict[str, Any]:
+def _row(
+    key: str, members: Mapping[str, TarMember], data: memoryview, statistics: Statistics, url: str
+) -> dict[str, Any]:
     row: dict[str, Any] = {"key": key}
     for extension, member in members.items():
         payload = data[member.offset : member.offset + member.size]
@@ -119,7 +134,9 @@ def _row(key: str, members: Mapping[str, TarMember], data: memoryview, statistic
     if "cls" in members:
         labels["label"] = row["label"] = _label(data, members["cls"], key, url)
     if image is not None and image != "npy":
-        facts = image_facts(bytes(data[members[image].offset : members[image].offset + members[image].size]), f"{url}: {key}.{image}")
+        facts = image_facts(
+            bytes(data[members[image].offset : members[image].offset + members[image].size]), f"{url}: {key}.{image}"
+        )
         row["facts"] = facts
         statistics.add(facts, labels)
     return row
@@ -130,7 +147,9 @@ def _label(data: memoryview, member: TarMember, key: str, url: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise SourceError(f"{url}: {key}.cls holds {text[:40]!r}, no whole number; rename the member if it is no label.") from error
+        raise SourceError(
+            f"{url}: {key}.cls holds {text[:40]!r}, no whole number; rename the member if it is no label."
+        ) from error
 
 
 def _describe(contents: Sequence[TarContent], split: str, target: Store, base: str | None) -> Manifest:
@@ -147,7 +166,10 @@ def _describe(contents: Sequence[TarContent], split: str, target: Store, base: s
         samples=len(samples),
         digest=split_digest(shards),
         image_field=image,
-        fields={name: "image" if name in IMAGE_EXTENSIONS and name != "npy" else _KINDS.get(name, "bytes") for name in fields},
+        fields={
+            name: "image" if name in IMAGE_EXTENSIONS and name != "npy" else _KINDS.get(name, "bytes")
+            for name in fields
+        },
         columns=columns,
         label_column="label" if has_label else None,
         shards=shards,

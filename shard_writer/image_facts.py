@@ -45,7 +45,9 @@ def image_facts(data: bytes, key: str) -> ImageFacts:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 facts = _header_facts(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UndecodableImage(f"{key}: {len(data)} bytes starting {data[:8]!r} are no readable image: {error}") from error
+        raise UndecodableImage(
+            f"{key}: {len(data)} bytes starting {data[:8]!r} are no readable image: {error}"
+        ) from error
     if facts.width * facts.height > MAX_PIXELS:
         raise UndecodableImage(f"{key}: {facts.width}x{facts.height} pixels is over the limit of {MAX_PIXELS:,}.")
     return facts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import ManifestError
+from .fields import schema
 from .manifest import IndexEntry, SplitManifest
 from .storage import Store, join
 
@@ -58,12 +60,26 @@ class SplitIndex:
         """Rows of one shard, in tar order."""
         for entry in self.split.index:
             if entry.first_shard <= shard < entry.first_shard + entry.shards:
-                return self._checked(entry).read_row_group(shard - entry.first_shard, columns=columns)
+                file = self._checked(entry)
+                with _as_damage(self._where(entry)):
+                    return file.read_row_group(shard - entry.first_shard, columns=columns)
         raise IndexError(f"split {self.split.name!r} has {len(self.split.shards)} shards, there is no {shard}.")
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, in canonical order (shard order, then tar order); ``columns`` reads only those."""
-        return pa.concat_tables([self._checked(entry).read(columns=columns) for entry in self.split.index])
+        tables = []
+        for entry in self.split.index:
+            file = self._checked(entry)
+            with _as_damage(self._where(entry)):
+                tables.append(file.read(columns=columns))
+        return pa.concat_tables(tables)
+
+    def check(self, entry: IndexEntry) -> None:
+        """Open one index file and compare it with the manifest; raises ManifestError."""
+        self._checked(entry)
+
+    def _where(self, entry: IndexEntry) -> str:
+        return self.store.full(join(self.split.name, entry.name))
 
     def _checked(self, entry: IndexEntry) -> pq.ParquetFile:
         file = self._files.get(entry.name)
@@ -83,4 +99,33 @@ class SplitIndex:
                 f"index file {self.store.full(path)} has digest {found[:12]}..., the manifest says {entry.sha256[:12]}...;"
                 " restore it or pack again."
             )
-        return pq.ParquetFile(pa.BufferReader(data))
+        with _as_damage(self.store.full(path)):
+            file = pq.ParquetFile(pa.BufferReader(data))
+        self._check_rows(entry, file)
+        return file
+
+    def _check_rows(self, entry: IndexEntry, file: pq.ParquetFile) -> None:
+        """A row group per shard with a row per sample, and all columns that the split declares."""
+        where, metadata = self._where(entry), file.metadata
+        rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        wanted = [shard.samples for shard in self.split.shards[entry.first_shard : entry.first_shard + entry.shards]]
+        if rows != wanted:
+            raise ManifestError(
+                f"index file {where} holds {sum(rows):,} rows in {len(rows):,} groups, the manifest says {sum(wanted):,}"
+                f" samples in {len(wanted):,} shards, and they must agree shard by shard; restore it or pack again."
+            )
+        expected = schema(self.split.fields, self.split.columns)
+        if not file.schema_arrow.equals(expected):
+            differing = sorted(set(map(str, file.schema_arrow)) ^ set(map(str, expected)))
+            raise ManifestError(
+                f"index file {where}: columns differ from the manifest's ({differing}); restore it or pack again."
+            )
+
+
+@contextmanager
+def _as_damage(where: str) -> Iterator[None]:
+    """Whatever Parquet says about bytes it cannot read, as our error."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ManifestError(f"index file {where} cannot be read ({error}); restore it or pack again.") from error

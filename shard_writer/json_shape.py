@@ -21,12 +21,16 @@ def add_shape(value: Json, shape: Shape, key: str, path: str = "") -> None:
         return
     kind = _NAMES.get(type(value))
     if kind is None:
-        raise SourceError(f"{key}: JSON value at {path or 'the top'} has type {type(value).__name__}, which JSON lacks.")
+        raise SourceError(
+            f"{key}: JSON value at {path or 'the top'} has type {type(value).__name__}, which JSON lacks."
+        )
     if kind == "object":
         kind = "object{" + ",".join(value) + "}"
     known = shape.setdefault(path, kind)
     if known != kind:
-        raise SourceError(f"{key}: JSON at {path or 'the top'} is {kind}, in earlier samples {known}; one split has one shape.")
+        raise SourceError(
+            f"{key}: JSON at {path or 'the top'} is {kind}, in earlier samples {known}; one split has one shape."
+        )
     if type(value) is dict:
         for name, item in value.items():
             add_shape(item, shape, key, f"{path}.{name}")

@@ -91,7 +91,7 @@ class Manifest:
         return (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode()
 
     def with_splits(self, other: Manifest) -> Manifest:
-        """This manifest and the splits of another of the same dataset."""
+        """Our splits and the splits of another of the same dataset."""
         if self.name != other.name or self.classes != other.classes:
             raise ManifestError(
                 f"cannot add splits of {other.name!r} to a dataset of {self.name!r}: name or classes differ."
@@ -125,7 +125,7 @@ def load(store: Store) -> Manifest:
         body = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{store.full(NAME)} is no JSON ({error}); restore it or pack again.") from error
-    from .manifest_parse import parse
+    from .manifest_parse import parse  # which needs the types above
 
     return parse(body, store.full(NAME))
 

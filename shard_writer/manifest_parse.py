@@ -29,7 +29,9 @@ def parse(body: Any, where: str) -> Manifest:
         name=_value(body, "name", str, where),
         licence=_value(body, "licence", str, where),
         homepage=_value(body, "homepage", str, where),
-        classes={column: _texts(names, f"{where}: classes") for column, names in _value(body, "classes", dict, where).items()},
+        classes={
+            column: _texts(names, f"{where}: classes") for column, names in _value(body, "classes", dict, where).items()
+        },
         source=_value(body, "source", dict, where),
         notes=_texts(_value(body, "notes", list, where), f"{where}: notes"),
         splits={name: _split(name, split, f"{where}, split {name!r}") for name, split in splits.items()},
@@ -52,7 +54,9 @@ def _value(body: Mapping[str, Any], name: str, kind: type[_T], where: str) -> _T
     """A required value of one JSON type; a number must be a count."""
     value = body.get(name)
     if not isinstance(value, kind) or isinstance(value, bool):
-        _damaged(where, f"{name!r} is {value!r:.60}, expected {kind.__name__}" if name in body else f"{name!r} is missing")
+        _damaged(
+            where, f"{name!r} is {value!r:.60}, expected {kind.__name__}" if name in body else f"{name!r} is missing"
+        )
     if isinstance(value, int) and not 0 <= value <= MAX_NUMBER:
         _damaged(where, f"{name!r} is {value}, which counts nothing")
     return value
@@ -95,7 +99,9 @@ def _shard(body: Mapping[str, Any], where: str) -> ShardEntry:
     name = _value(body, "name", str, where)
     check_name(name, where)
     where = f"{where}, {name}"
-    return ShardEntry(name, _value(body, "bytes", int, where), _value(body, "samples", int, where), _digest(body, "sha256", where))
+    return ShardEntry(
+        name, _value(body, "bytes", int, where), _value(body, "samples", int, where), _digest(body, "sha256", where)
+    )
 
 
 def _index(body: Mapping[str, Any], where: str) -> IndexEntry:
@@ -159,6 +165,8 @@ def _check_base(split: SplitManifest, where: str) -> None:
 
 def _check_cover(split: SplitManifest, where: str) -> None:
     """Index files follow each other and hold one row group per shard."""
+    if not split.shards:
+        _damaged(where, "it lists no shards")
     covered = 0
     for entry in split.index:
         if entry.first_shard != covered:

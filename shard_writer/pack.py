@@ -22,7 +22,7 @@ from .plan import ShardPlan
 from .statistics import Statistics
 from .storage import Store, join
 from .tar_write import END, member_header, padding
-from .types import Column, Sample, SourceSplit
+from .types import Column, Record, Sample, SourceSplit, SplitInfo
 
 BUFFER = 4_000_000
 Progress = Callable[[int, int], None]
@@ -71,7 +71,9 @@ class _TarFile:
     def _flush(self) -> None:
         block = b"".join(self.pending)
         self.digest.update(block)
-        self.file.write(block)
+        view = memoryview(block)
+        while view:  # an unbuffered write may stop short: at a full disk, after 2 GiB
+            view = view[self.file.write(view) :]
         self.pending.clear()
         self.held = 0
 
@@ -90,7 +92,7 @@ def pack_shard(job: PackJob, plan: ShardPlan, progress: Progress | None = None) 
         tar = _TarFile(file)
         reported = 0
         for count, record in enumerate(plan.records, start=1):
-            sample = job.split.read(record)
+            sample = _read(job.split, record)
             _add_sample(job, plan, sample, tar, rows, statistics, shape)
             if progress and (count % 64 == 0 or count == len(plan.records)):
                 progress((count - 1) % 64 + 1, tar.offset - reported)
@@ -105,10 +107,24 @@ def pack_shard(job: PackJob, plan: ShardPlan, progress: Progress | None = None) 
         sha256=tar.digest.hexdigest(),
         shape=shape,
         statistics=statistics.as_json(),
-        table=pa.table(rows, schema=schema(member_fields(info), info.columns)),
+        table=_table(rows, info, plan),
     )
     fragment.save(job.store, info.name)
     return fragment
+
+
+def _read(split: SourceSplit, record: Record) -> Sample:
+    sample = split.read(record)
+    if sample.key != record.key:
+        raise SourceError(f"{record.key}: the source read {sample.key!r} for it; records() and read() must agree.")
+    return sample
+
+
+def _table(rows: dict[str, list[Column]], info: SplitInfo, plan: ShardPlan) -> pa.Table:
+    try:
+        return pa.table(rows, schema=schema(member_fields(info), info.columns))
+    except (pa.ArrowException, OverflowError, TypeError) as error:
+        raise SourceError(f"{plan.name}: index columns {dict(info.columns)} do not fit their values: {error}") from error
 
 
 @contextmanager
@@ -142,6 +158,7 @@ def _add_sample(
 ) -> None:
     info = job.split.info
     _check_sample(sample, info.label_column, info.columns.keys())
+    add_shape(sample.annotations, shape, sample.key)
     facts = image_facts(sample.image, sample.key)
     row: dict[str, Column] = {"key": sample.key, "shard": plan.number, **dict(sample.columns)}
     for name, data in _members(sample, info.image_field, info.label_column is not None):
@@ -152,23 +169,32 @@ def _add_sample(
         row[name] = getattr(facts, name)
     for name, values in rows.items():
         values.append(row[name])
-    add_shape(sample.annotations, shape, sample.key)
-    statistics.add(facts, {name: row[name] for name in info.columns if name == info.label_column or name.endswith("label")})
+    statistics.add(
+        facts, {name: row[name] for name in info.columns if name == info.label_column or name.endswith("label")}
+    )
     if job.pixel_stats:
         statistics.add_pixels(sample.image, sample.key)
 
 
 def _members(sample: Sample, image_field: str, has_class: bool) -> Iterator[tuple[str, bytes]]:
-    text = json.dumps(sample.annotations, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     yield image_field, sample.image
-    yield "json", text.encode()
+    yield "json", _json(sample)
     if has_class:
         yield "cls", str(sample.label).encode()
 
 
+def _json(sample: Sample) -> bytes:
+    try:
+        return json.dumps(sample.annotations, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (ValueError, TypeError) as error:  # NaN, half a surrogate pair, a key that is no text
+        raise SourceError(f"{sample.key}: its annotations cannot be written as JSON: {error}") from error
+
+
 def _check_sample(sample: Sample, label_column: str | None, declared: Any) -> None:
     if sample.columns.keys() != declared:
-        raise SourceError(f"{sample.key}: index columns {sorted(sample.columns)}, the split declares {sorted(declared)}.")
+        raise SourceError(
+            f"{sample.key}: index columns {sorted(sample.columns)}, the split declares {sorted(declared)}."
+        )
     if label_column is not None and (sample.label is None or sample.columns[label_column] != sample.label):
         raise SourceError(
             f"{sample.key}: label {sample.label!r} but column {label_column!r} holds {sample.columns[label_column]!r};"

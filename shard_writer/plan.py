@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..counted import permutation, text_word
@@ -14,7 +14,8 @@ from .types import Record, SplitInfo
 
 DEFAULT_SHARD_SIZE = 256_000_000
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}
-_BAD_KEY = re.compile(r"[\x00-\x1f\x7f.\\]|^/|//|/$")
+_BAD_KEY = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff.\\]|^/|//|/$|^__[^/]*__/")  # webdataset skips __x__/ folders
+_BAD_SPLIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\:/]|^\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ def parse_size(text: str | int) -> int:
     if isinstance(text, int):
         size = text
     else:
-        match = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", text)
-        if not match or match.group(2).upper() not in _UNITS or match.group(1).count(".") > 1:
+        match = re.fullmatch(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([A-Za-z]*)\s*", text)
+        if not match or match.group(2).upper() not in _UNITS:
             raise OptionError(f"size {text!r} is not understood: write it like 256MB or 1GiB.")
         size = int(float(match.group(1)) * _UNITS[match.group(2).upper()])
     if size <= 0:
@@ -58,12 +59,23 @@ def parse_size(text: str | int) -> int:
     return size
 
 
-def plan_split(info: SplitInfo, records: Sequence[Record], shard_size: int, seed: int = 0) -> SplitPlan:
+def plan_split(
+    info: SplitInfo,
+    records: Sequence[Record],
+    shard_size: int,
+    seed: int = 0,
+    identity: Mapping[str, str] | None = None,
+) -> SplitPlan:
     """Cut a split into shards of about ``shard_size`` planned bytes.
 
     Training splits (``info.shuffle``) are put into a seeded order first: class folders packed in folder order
-    would give a reader long runs of one class. Raises SourceError for bad or repeated keys and for no records.
+    would give a reader long runs of one class. ``identity`` says which source files these are (``About.identity``);
+    it enters the fingerprint only. Raises SourceError for bad or repeated keys and for no records.
     """
+    if not info.name or _BAD_SPLIT.search(info.name):
+        raise SourceError(
+            f"split {info.name!r} cannot name a folder: no '/', ':', backslash, control character or leading dot."
+        )
     _check_keys(info.name, records)
     if info.shuffle:
         order = permutation(len(records), seed, text_word("pack"))
@@ -73,7 +85,7 @@ def plan_split(info: SplitInfo, records: Sequence[Record], shard_size: int, seed
         ShardPlan(number, f"{info.name}-{number:06d}.tar", tuple(records[start:stop]))
         for number, (start, stop) in enumerate(cuts)
     )
-    return SplitPlan(info, shards, _fingerprint(info, shards), seed if info.shuffle else None)
+    return SplitPlan(info, shards, _fingerprint(info, shards, identity or {}), seed if info.shuffle else None)
 
 
 def _cuts(sizes: Sequence[int], shard_size: int) -> list[tuple[int, int]]:
@@ -93,20 +105,19 @@ def _check_keys(split: str, records: Sequence[Record]) -> None:
         raise SourceError(f"split {split!r} holds no samples. Check --source and --split.")
     seen: set[str] = set()
     for record in records:
-        if not record.key or _BAD_KEY.search(record.key) or ".." in record.key.split("/"):
+        if not record.key or _BAD_KEY.search(record.key):
             raise SourceError(
                 f"split {split!r}: key {record.key!r} cannot name a tar member: it must be non-empty and relative,"
-                " without dots, backslashes or control characters."
+                " without dots, backslashes, control characters or a leading '__x__/'."
             )
         if record.key in seen:
             raise SourceError(f"split {split!r}: key {record.key!r} stands twice; keys must be unique within a split.")
         seen.add(record.key)
 
 
-def _fingerprint(info: SplitInfo, shards: Sequence[ShardPlan]) -> str:
-    digest = hashlib.sha256(
-        json.dumps([info.name, info.image_field, sorted(info.columns.items()), info.label_column]).encode()
-    )
+def _fingerprint(info: SplitInfo, shards: Sequence[ShardPlan], identity: Mapping[str, str]) -> str:
+    declared = [info.name, info.image_field, sorted(info.columns.items()), info.label_column, info.pixel_stats]
+    digest = hashlib.sha256(json.dumps([*declared, sorted(identity.items())]).encode())
     for shard in shards:
         digest.update(b"\0\0" + shard.name.encode())
         for record in shard.records:

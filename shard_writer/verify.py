@@ -14,7 +14,7 @@ from ..errors import CorruptTar, ManifestError
 from .fields import column_name
 from .index import SplitIndex
 from .manifest import Manifest, ShardEntry, SplitManifest
-from .storage import Store, Whole
+from .storage import Store, Whole, join
 from .tar_read import scan
 from .write import Reporter, Silent
 
@@ -45,17 +45,22 @@ def verify_split(store: Store, split: SplitManifest, reporter: Reporter) -> Iter
     """Damage of one split, shard by shard."""
     index = SplitIndex(store, split)
     shards = split.shard_store(store)
-    for number, entry in enumerate(split.shards):
+    unreadable: set[int] = set()
+    for file in split.index:
         try:
-            rows: pa.Table | None = index.shard_rows(number)
-        except (ManifestError, pa.ArrowInvalid) as error:
-            yield Damage(split.name, None, None, str(error))
-            rows = None
+            index.check(file)
+        except ManifestError as error:
+            yield Damage(store.full(join(split.name, file.name)), None, None, str(error))
+            unreadable.update(range(file.first_shard, file.first_shard + file.shards))
+    for number, entry in enumerate(split.shards):
+        rows = None if number in unreadable else index.shard_rows(number)
         yield from _shard_damage(shards, split.shard_path(number), entry, split, rows)
         reporter.advance(entry.samples, entry.bytes)
 
 
-def _shard_damage(store: Store, path: str, entry: ShardEntry, split: SplitManifest, rows: pa.Table | None) -> Iterator[Damage]:
+def _shard_damage(
+    store: Store, path: str, entry: ShardEntry, split: SplitManifest, rows: pa.Table | None
+) -> Iterator[Damage]:
     url = store.full(path)
     try:
         with store.whole(path) as shard:
@@ -64,7 +69,9 @@ def _shard_damage(store: Store, path: str, entry: ShardEntry, split: SplitManife
         yield Damage(url, None, None, f"missing; it held {entry.samples} samples")
 
 
-def _bytes_damage(url: str, shard: Whole, entry: ShardEntry, split: SplitManifest, rows: pa.Table | None) -> Iterator[Damage]:
+def _bytes_damage(
+    url: str, shard: Whole, entry: ShardEntry, split: SplitManifest, rows: pa.Table | None
+) -> Iterator[Damage]:
     data = shard.data
     if len(data) == entry.bytes and hashlib.sha256(data).hexdigest() == entry.sha256:
         return  # every member's bytes are inside the digest

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ..errors import OptionError, OutputExists, SourceError
+from ..errors import OptionError, OutputExists, SourceError, StorageError
 from . import manifest as manifests
 from .executors import run_local
 from .fields import member_fields
@@ -65,7 +64,9 @@ class WriteOptions:
         if self.workers < 1:
             raise OptionError(f"workers must be at least 1, not {self.workers}.")
         if self.part and not (0 <= self.part[0] < self.part[1]):
-            raise OptionError(f"part {self.part[0]}/{self.part[1]}: the first number counts from 0 and is below the second.")
+            raise OptionError(
+                f"part {self.part[0]}/{self.part[1]}: the first number counts from 0 and is below the second."
+            )
 
 
 def write_dataset(source: Source, store: Store, options: WriteOptions | None = None) -> Manifest | None:
@@ -79,20 +80,30 @@ def write_dataset(source: Source, store: Store, options: WriteOptions | None = N
     names = _chosen(source, options.splits)
     committed = _committed(store, options)
     missing = [name for name in names if committed is None or name not in committed.splits]
-    # Plan every split before the first byte is written: a damaged source leaves no output behind.
+    # Plan and compare before the first byte is written: a damaged source or a wrong output leaves nothing behind.
     work = [_plan(source, name, options) for name in missing]
+    if committed:
+        committed.with_splits(_manifest(source, {}))
     for split, plan in work:
         _write_shards(split, plan, store, options)
-    finished = [_commit_split(source, split, plan, store) for split, plan in work]
+    finished = [_commit_split(source, plan, store) for _, plan in work]
     splits = {split.name: split for split in finished if split is not None}
     if len(splits) < len(work):
+        _others_left(store, options)
         return None
     result = _manifest(source, splits)
     result = committed.with_splits(result) if committed else result
     if work:
         manifests.save(store, result)
-    store.delete(STAGING)
+    _clean(store, names)
     return result
+
+
+def _others_left(store: Store, options: WriteOptions) -> None:
+    if not options.part:
+        raise StorageError(
+            f"shards or fragments below {store.url} vanished while they were written; repeat the command with --resume."
+        )
 
 
 def _chosen(source: Source, wanted: Sequence[str]) -> list[str]:
@@ -100,26 +111,33 @@ def _chosen(source: Source, wanted: Sequence[str]) -> list[str]:
     unknown = [name for name in wanted if name not in present]
     if unknown:
         raise OptionError(f"split {', '.join(unknown)} is not in the source, which has {', '.join(present)}.")
-    return list(wanted or present)
+    return list(dict.fromkeys(wanted or present))
 
 
 def _committed(store: Store, options: WriteOptions) -> Manifest | None:
     """The manifest to add to, None for a fresh output; raises OutputExists where bytes could be overwritten."""
     if store.exists(manifests.NAME):
         if not options.resume:
-            raise OutputExists(f"{store.url} holds a dataset already. Choose another --out, or --resume to add missing splits.")
+            raise OutputExists(
+                f"{store.url} holds a dataset already. Choose another --out, or --resume to add missing splits."
+            )
         return manifests.load(store)
     found = store.files()
     ours = any(entry.path.startswith(STAGING + "/") for entry in found)
     if found and not (ours and (options.resume or options.part)):
-        what = "an interrupted write: add --resume to finish it, or delete it" if ours else "other files: choose an empty --out"
+        what = (
+            "an interrupted write: add --resume to finish it, or delete it"
+            if ours
+            else "other files: choose an empty --out"
+        )
         raise OutputExists(f"{store.url} is not empty ({len(found)} files, {found[0].path} ...); it holds {what}.")
     return None
 
 
 def _plan(source: Source, name: str, options: WriteOptions) -> tuple[SourceSplit, SplitPlan]:
     split = source.split(name)
-    return split, plan_split(split.info, split.records(), options.shard_size, options.seed)
+    info = replace(split.info, pixel_stats=options.pixel_stats or split.info.pixel_stats)
+    return split, plan_split(info, split.records(), options.shard_size, options.seed, source.about().identity)
 
 
 def _write_shards(split: SourceSplit, plan: SplitPlan, store: Store, options: WriteOptions) -> None:
@@ -127,18 +145,19 @@ def _write_shards(split: SourceSplit, plan: SplitPlan, store: Store, options: Wr
     todo = [shard for shard in mine if load_fragment(store, plan.info.name, shard.name, plan.fingerprint) is None]
     if len(todo) < len(mine):
         log.info("%s: %d of %d shards are done already", plan.info.name, len(mine) - len(todo), len(mine))
-    _claim(store, plan, options)
+    _claim(store, plan)
     if not options.part:
         _sweep(store, plan.info.name)
+        _sweep(store)
     total = sum(len(shard.records) for shard in mine)
     done = total - sum(len(shard.records) for shard in todo)
     options.reporter.start(plan.info.name, total, done, sum(shard.nbytes for shard in mine))
-    job = PackJob(split, store, plan.fingerprint, options.pixel_stats or plan.info.pixel_stats)
+    job = PackJob(split, store, plan.fingerprint, plan.info.pixel_stats)
     for fragment in run_local(job, todo, options.workers, options.reporter.advance):
         log.info("%s: %d samples, %d bytes", fragment.shard, fragment.table.num_rows, fragment.bytes)
 
 
-def _claim(store: Store, plan: SplitPlan, options: WriteOptions) -> None:
+def _claim(store: Store, plan: SplitPlan) -> None:
     """Stage the plan's fingerprint, or compare with the one that stands there."""
     path = f"{STAGING}/{plan.info.name}.plan"
     try:
@@ -148,23 +167,29 @@ def _claim(store: Store, plan: SplitPlan, options: WriteOptions) -> None:
         return
     if staged != plan.fingerprint:
         raise OptionError(
-            f"cannot resume {store.url}, split {plan.info.name!r}: it was begun with plan {staged[:12]}..., this command gives"
-            f" {plan.fingerprint[:12]}...; source, --encode, --shard-size or seed differ. Use the same, or another --out."
+            f"cannot resume {store.url}, split {plan.info.name!r}: begun with plan {staged[:12]}..., this command gives"
+            f" {plan.fingerprint[:12]}...; source, --encode, --shard-size, --pixel-stats or seed differ. Use the same, or another --out."
         )
 
 
-def _sweep(store: Store, split: str) -> None:
-    """Remove the temporary files that a killed writer left; they were never visible under a shard's name."""
-    folder = store.local_path(split)
-    if folder is None or not folder.is_dir():
-        return
-    for name in os.listdir(folder):
-        if name.startswith(".") and name.endswith(".tmp"):
-            with suppress(FileNotFoundError):
-                (folder / name).unlink()
+def _sweep(store: Store, folder: str = "", kind: str = "") -> None:
+    """Remove the temporary files that a killed writer left; they were never visible under a final name."""
+    local = store.local_path(folder)
+    for leftover in local.glob(f".*{kind}.*.tmp") if local else ():
+        leftover.unlink(missing_ok=True)
 
 
-def _commit_split(source: Source, split: SourceSplit, plan: SplitPlan, store: Store) -> SplitManifest | None:
+def _clean(store: Store, splits: Sequence[str]) -> None:
+    """After the commit nothing but the dataset stands there. Parts that end together may do this at the same time."""
+    for split in splits:
+        _sweep(store, split, ".tar")  # no part writes a shard any more; one may still write the same index again
+    for _ in range(3):
+        with suppress(FileNotFoundError):
+            store.delete(STAGING)
+            return
+
+
+def _commit_split(source: Source, plan: SplitPlan, store: Store) -> SplitManifest | None:
     """Index files and manifest entry of a split whose fragments are all there, else None (other parts still write)."""
     fragments: list[Fragment] = []
     for shard in plan.shards:

@@ -125,7 +125,7 @@ def test_open_files_seek_and_whole_maps_all_bytes(store: Store) -> None:
         file.seek(6)
         assert file.read() == b"6789"
     with store.whole("ten") as whole:
-        assert bytes(whole.view) == b"0123456789"
+        assert bytes(whole.data) == b"0123456789"
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "a/..", "..", "/etc/passwd", "a\0b"])

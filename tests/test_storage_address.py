@@ -103,7 +103,22 @@ def test_an_unbalanced_pattern_is_refused(pattern: str) -> None:
         expand(pattern)
 
 
-PIECES = ["{", "}", ",", "a", "{0..3}", "{-2..2}", "{5..1..2}", "{0..4..0}", "{a..d}", "{x,y}", "\\", "{}", "..", "{C..f..3}"]
+PIECES = [
+    "{",
+    "}",
+    ",",
+    "a",
+    "{0..3}",
+    "{-2..2}",
+    "{5..1..2}",
+    "{0..4..0}",
+    "{a..d}",
+    "{x,y}",
+    "\\",
+    "{}",
+    "..",
+    "{C..f..3}",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))

@@ -1,5 +1,6 @@
 """Where bytes live: one small ``Store`` over fsspec for local disk, S3 and HTTP."""
 
-from .store import Entry, Store, Whole, expand, join, open_store
+from .address import expand, join, scheme_of
+from .store import Entry, Store, Whole, open_store
 
-__all__ = ["Entry", "Store", "Whole", "expand", "join", "open_store"]
+__all__ = ["Entry", "Store", "Whole", "expand", "join", "open_store", "scheme_of"]

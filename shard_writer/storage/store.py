@@ -5,26 +5,22 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import re
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-import braceexpand
 import fsspec
 from fsspec.spec import AbstractFileSystem
 
 from ...errors import MissingExtra, OptionError, StorageError
-
-# A closed list: manifests and index files are data, and must not reach ``pipe:``, ``reference:`` or chained
-# ``::`` addresses (fsspec CVE-2026-104851).
-SCHEMES = ("file", "s3", "http", "https", "memory")
-MAX_EXPANSION = 1_000_000
+from .address import join, normal, relative
+from .address import scheme_of as scheme_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,55 +39,27 @@ class Whole:
     file: IO[bytes]
 
 
-def scheme_of(url: str) -> str:
-    """``s3`` for ``s3://bucket/x``, ``file`` for a plain path. Raises OptionError for schemes outside the list."""
-    if "::" in url:
-        raise OptionError(f"chained address {url!r}: '::' is not allowed. Copy the data to a plain address first.")
-    match = re.match(r"^([A-Za-z][A-Za-z0-9+.-]*):", url)
-    scheme = match.group(1).lower() if match else "file"
-    if scheme not in SCHEMES:
-        raise OptionError(f"scheme {scheme!r} of {url!r} is not one of {', '.join(SCHEMES)}.")
-    return scheme
-
-
-def join(url: str, *parts: str) -> str:
-    """Append relative path parts to an address."""
-    return "/".join([url.rstrip("/"), *(part.strip("/") for part in parts)]) if parts else url
-
-
-def expand(pattern: str) -> list[str]:
-    """Expand ``{000..042}`` braces, at most a million addresses."""
-    span = re.findall(r"\{(\d+)\.\.(\d+)", pattern)
-    bound = 1
-    for low, high in span:
-        bound *= abs(int(high) - int(low)) + 1
-    if bound > MAX_EXPANSION:
-        raise OptionError(f"{pattern!r} expands to {bound:,} addresses, more than {MAX_EXPANSION:,}.")
-    urls: list[str] = []
-    for url in braceexpand.braceexpand(pattern):
-        urls.append(url)
-        if len(urls) > MAX_EXPANSION:
-            raise OptionError(f"{pattern!r} expands to more than {MAX_EXPANSION:,} addresses.")
-    return urls
-
-
 def _filesystem(scheme: str, options: Mapping[str, Any]) -> AbstractFileSystem:
     # Instance and listing caches of fsspec serve stale sizes and are shared across forks: both off.
     quiet: dict[str, Any] = {"skip_instance_cache": True} if scheme != "memory" else {}
     if scheme != "file":
         quiet["use_listings_cache"] = False
     try:
-        return cast(AbstractFileSystem, fsspec.filesystem(scheme, **quiet, **options))
+        return cast("AbstractFileSystem", fsspec.filesystem(scheme, **quiet, **options))
     except ImportError as error:
         extra = {"s3": "s3", "http": "http", "https": "http"}.get(scheme, scheme)
-        raise MissingExtra(f"{scheme}:// needs an optional package: pip install 'shardstream[{extra}]' ({error})") from error
+        raise MissingExtra(
+            f"{scheme}:// needs an optional package: pip install 'shardstream[{extra}]' ({error})"
+        ) from error
 
 
-def _relative(path: str) -> str:
-    parts = path.split("/")
-    if path.startswith("/") or ".." in parts or "\0" in path:
-        raise OptionError(f"path {path!r} leaves its store: it must be relative, without '..'.")
-    return path
+def _client_faults() -> tuple[type[Exception], ...]:
+    """What the clients raise when a store fails; botocore and aiohttp do not always raise an OSError."""
+    faults: list[type[Exception]] = [OSError]
+    for module, names in (("botocore.exceptions", ("BotoCoreError", "ClientError")), ("aiohttp", ("ClientError",))):
+        if module in sys.modules:
+            faults += [getattr(sys.modules[module], name) for name in names]
+    return tuple(faults)
 
 
 @dataclass(slots=True)
@@ -109,9 +77,7 @@ class Store:
     _pid: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self.url = self.url.rstrip("/") or "/"
-        if scheme_of(self.url) == "file":
-            self.url = os.path.abspath(self.url.removeprefix("file://"))
+        self.url = normal(self.url)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Store, (self.url, dict(self.options)))
@@ -134,42 +100,62 @@ class Store:
 
     def full(self, path: str = "") -> str:
         """Absolute address of a relative path."""
-        return join(self.url, _relative(path)) if path else self.url
+        return join(self.url, relative(path)) if path else self.url
 
     def local_path(self, path: str = "") -> Path | None:
         """The file on local disk, None for remote stores."""
         return Path(self.full(path)) if self.is_local else None
 
+    @contextmanager
+    def _named(self, doing: str, path: str) -> Iterator[None]:
+        """Turn a client's failure into a StorageError with the address; an absent file stays FileNotFoundError."""
+        try:
+            yield
+        except (FileNotFoundError, StorageError):
+            raise
+        except _client_faults() as error:
+            raise StorageError(f"cannot {doing} {self.full(path)}: {error}") from error
+
     def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
         """Bytes [start, end) of a file; a short answer is an error, never a short result."""
-        try:
+        full = self.full(path)
+        if start < 0 or (end is not None and end < start):
+            raise OptionError(f"{full}: cannot read bytes {start}..{end}; a range needs 0 <= start <= end.")
+        if end == start:
+            return b""  # HTTP ranges include their last byte: none of them is empty
+        with self._named("read", path):
             if start == 0 and end is None:
-                return cast(bytes, self.fs.cat_file(self.full(path)))
-            data = cast(bytes, self.fs.cat_file(self.full(path), start=start, end=end))
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise StorageError(f"cannot read {self.full(path)}: {error}") from error
+                return cast("bytes", self.fs.cat_file(full))
+            data = cast("bytes", self.fs.cat_file(full, start=start, end=end))
         if end is not None and len(data) != end - start:
-            raise StorageError(f"{self.full(path)}: asked for bytes {start}..{end}, got {len(data)} of {end - start}.")
+            raise StorageError(f"{full}: asked for bytes {start}..{end}, got {len(data)} of {end - start}.")
         return data
 
     def size(self, path: str) -> int:
         """Size of a file in bytes; raises FileNotFoundError."""
-        return int(self.fs.info(self.full(path))["size"])
+        with self._named("look at", path):
+            return int(self.fs.info(self.full(path))["size"])
 
     def exists(self, path: str) -> bool:
-        return bool(self.fs.isfile(self.full(path)))
+        """Whether there is such a file. A store that does not answer raises StorageError: it is not 'no'."""
+        try:
+            with self._named("look at", path):
+                return bool(self.fs.info(self.full(path))["type"] == "file")
+        except FileNotFoundError:
+            return False
 
     def files(self, path: str = "") -> list[Entry]:
         """All files below ``path``, recursively, sorted by name; empty where there is no such folder."""
         base = self.full(path)
         try:
-            found = self.fs.find(base, detail=True)
+            with self._named("list", path):
+                found = self.fs.find(base, detail=True)
         except FileNotFoundError:
             return []
-        root = cast(str, self.fs._strip_protocol(self.url)).rstrip("/") + "/"
-        entries = [Entry(name.removeprefix(root), int(info["size"])) for name, info in found.items() if info["type"] == "file"]
+        root = cast("str", self.fs._strip_protocol(self.url)).rstrip("/") + "/"
+        entries = [
+            Entry(name.removeprefix(root), int(info["size"])) for name, info in found.items() if info["type"] == "file"
+        ]
         return sorted(entries, key=lambda entry: entry.path)
 
     @contextmanager
@@ -187,58 +173,59 @@ class Store:
 
     def open(self, path: str) -> IO[bytes]:
         """A readable, seekable binary file."""
-        return cast(IO[bytes], self.fs.open(self.full(path), "rb"))
+        with self._named("open", path):
+            return cast("IO[bytes]", self.fs.open(self.full(path), "rb"))
 
     def write(self, path: str, data: bytes) -> None:
         """Put a small file, atomically."""
         if not self.is_local:
-            self._remote(lambda: self.fs.pipe_file(self.full(path), data), path)
+            with self._named("write", path):
+                self.fs.pipe_file(self.full(path), data)
             return
         temporary = self.scratch(path)
         try:
-            with open(temporary, "wb") as file:
+            with self._named("write", path), open(temporary, "wb") as file:
                 file.write(data)
             self.publish(temporary, path)
-        except BaseException:
+        finally:
             temporary.unlink(missing_ok=True)
-            raise
 
     def scratch(self, path: str) -> Path:
         """A local file name to build ``path`` in before ``publish``: beside it where the store is local, so that
-        the rename is atomic, else in the temporary folder."""
-        unique = f".{path.rsplit('/', 1)[-1]}.{uuid.uuid4().hex}.tmp"
+        the rename is atomic, else in the temporary folder.
+        """
+        target = Path(self.full(path))
+        unique = f".{target.name}.{uuid.uuid4().hex}.tmp"
         if not self.is_local:
             return Path(tempfile.gettempdir()) / unique
-        target = Path(self.full(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._named("write", path):
+            target.parent.mkdir(parents=True, exist_ok=True)
         return target.parent / unique
 
     def publish(self, local: Path, path: str) -> None:
-        """Move a finished local file to its final name, atomically; S3 uploads appear only when whole."""
-        if not self.is_local:
-            self._remote(lambda: self.fs.put_file(str(local), self.full(path)), path)
-            local.unlink()
-            return
-        with open(local, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(local, self.full(path))
+        """Move a finished local file to its final name, atomically; S3 uploads appear only when whole.
+        Where that fails, the local file stays.
+        """
+        with self._named("write", path):
+            if self.is_local:
+                with open(local, "rb") as file:
+                    os.fsync(file.fileno())
+                os.replace(local, self.full(path))
+            else:
+                self.fs.put_file(str(local), self.full(path))
+                local.unlink()
 
     def delete(self, path: str) -> None:
         """Remove a file or a whole folder; no error where there is none."""
-        if self.is_local:
+        with self._named("delete", path), suppress(FileNotFoundError):
+            if not self.is_local:
+                self.fs.rm(self.full(path), recursive=True)
+                return
             target = Path(self.full(path))
-            if target.is_dir():
+            if target.is_dir() and not target.is_symlink():
                 shutil.rmtree(target)
             else:
-                target.unlink(missing_ok=True)
-        elif self.fs.exists(self.full(path)):
-            self.fs.rm(self.full(path), recursive=True)
-
-    def _remote(self, act: Any, path: str) -> None:
-        try:
-            act()
-        except OSError as error:
-            raise StorageError(f"cannot write {self.full(path)}: {error}") from error
+                target.unlink()
 
 
 def open_store(url: str | os.PathLike[str] | Store, options: Mapping[str, Any] | None = None) -> Store:
