@@ -29,7 +29,7 @@ def pax_records(data: bytes, at: Place) -> dict[bytes, bytes]:
         match = _LENGTH(data, start)
         end = start + int(match[1]) if match else 0
         keyword, equals, value = data[match.end() : end - 1].partition(b"=") if match else (b"", b"", b"")
-        if not keyword or not equals or end > len(data) or data[end - 1 : end] != b"\n":
+        if not keyword or not equals or data[end - 1 : end] != b"\n":
             raise at.corrupt("a pax record 'length keyword=value'", f"{data[start : start + 24]!r} in the pax header")
         if keyword in records and keyword in _OURS:
             raise at.corrupt(f"one pax {keyword.decode()}", f"two: {records[keyword][:64]!r} and {value[:64]!r}")

@@ -168,7 +168,7 @@ def _claim(store: Store, plan: SplitPlan) -> None:
     if staged != plan.fingerprint:
         raise OptionError(
             f"cannot resume {store.url}, split {plan.info.name!r}: begun with plan {staged[:12]}..., this command gives"
-            f" {plan.fingerprint[:12]}...; source, --encode, --shard-size, --pixel-stats or seed differ. Use the same, or another --out."
+            f" {plan.fingerprint[:12]}...; source, --encode, --shard-size, --pixel-stats or seed differ: use the same."
         )
 
 
