@@ -22,6 +22,10 @@ class PackOptions(TypedDict, total=False):
     part: tuple[int, int]
     resume: bool
     encode: str
+    split_name: str
+    image_column: str
+    config: str
+    revision: str
     pixel_stats: bool
     seed: int
     storage_options: Mapping[str, Any]
@@ -54,7 +58,12 @@ def write(
     )
     storage = options.get("storage_options", {})
     reading = SourceOptions(
-        encode=options.get("encode"), storage_options=options.get("source_storage_options", storage)
+        encode=options.get("encode"),
+        storage_options=options.get("source_storage_options", storage),
+        split_name=options.get("split_name"),
+        image_column=options.get("image_column"),
+        config=options.get("config"),
+        revision=options.get("revision"),
     )
     opened = open_source(name, None if source is None else os.fspath(source), reading)
     return write_dataset(opened, open_store(out, storage), chosen)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from .. import api
 from ..errors import OptionError
@@ -21,13 +22,16 @@ from ..shard_writer.storage import open_store
 from ..shard_writer.verify import verify as verify_dataset
 from .progress import Bars, console
 
+_SWITCHES = {"true": True, "false": False}
+
 
 def storage_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """``["key=a", "endpoint_url=b"]`` as fsspec options; raises OptionError for a pair without '='."""
+    """``["key=a", "anon=true"]`` as fsspec options, true and false as such; raises OptionError for a pair without '='."""
     for pair in pairs:
         if "=" not in pair:
             raise OptionError(f"storage option {pair!r} has no value: write it as K=V.")
-    return dict(pair.split("=", 1) for pair in pairs)
+    given = dict(pair.split("=", 1) for pair in pairs)
+    return {name: _SWITCHES.get(value, value) for name, value in given.items()}
 
 
 def write(options: Namespace) -> int:
@@ -43,8 +47,9 @@ def write(options: Namespace) -> int:
         "storage_options": storage,
         "source_storage_options": storage if (options.source or "").startswith("s3://") else {},
     }
-    if options.encode:
-        given["encode"] = options.encode
+    for name in ("encode", "split_name", "image_column", "config", "revision"):
+        if getattr(options, name) is not None:
+            given[name] = getattr(options, name)  # type: ignore[literal-required]
     if options.part:
         given["part"] = options.part
     with Bars("pack") as bars:
@@ -72,7 +77,7 @@ def info(options: Namespace) -> int:
     store = open_store(options.url, storage_options(options.storage_option))
     manifest = manifests.load(store)
     if options.json:
-        console.print(manifest.to_json().decode(), markup=False, highlight=False, soft_wrap=True, end="")
+        console.print(manifest.to_json().decode(), soft_wrap=True, end="")
     else:
         describe(manifest, store.url)
     return 0
@@ -86,9 +91,9 @@ def describe(manifest: Manifest, url: str) -> None:
     for split in manifest.splits.values():
         table.add_row(*_row(manifest, split))
     console.print(table)
-    console.print(f"licence: {manifest.licence}", highlight=False, markup=False)
+    console.print(f"licence: {manifest.licence}")
     for note in manifest.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(f"note: {note}")
 
 
 def _row(manifest: Manifest, split: SplitManifest) -> tuple[str, ...]:
@@ -111,9 +116,7 @@ def verify(options: Namespace) -> int:
     manifest = manifests.load(store)
     if options.json:
         damage = verify_dataset(store, manifest)
-        console.print(
-            json.dumps([asdict(item) for item in damage], indent=1), markup=False, highlight=False, soft_wrap=True
-        )
+        console.print(json.dumps([asdict(item) for item in damage], indent=1), soft_wrap=True)
         return 1 if damage else 0
     with Bars("verify") as bars:
         damage = verify_dataset(store, manifest, bars)
@@ -123,11 +126,9 @@ def verify(options: Namespace) -> int:
             + (f"  {item.key}" if item.key else "")
             + (f"  offset {item.offset}" if item.offset is not None else "")
         )
-        console.print(f"[red]damaged[/red] {place}: {item.what}", highlight=False, soft_wrap=True)
+        console.print(Text("damaged", "red"), f"{place}: {item.what}", soft_wrap=True)
     samples = sum(split.samples for split in manifest.splits.values())
-    console.print(
-        f"{len(damage)} damaged" if damage else f"every byte of {samples:,} samples is as packed", highlight=False
-    )
+    console.print(f"{len(damage)} damaged" if damage else f"every byte of {samples:,} samples is as packed")
     return 1 if damage else 0
 
 
@@ -141,7 +142,7 @@ def stats(options: Namespace) -> int:
         pixels = count_pixels(ds) if options.pixels and "pixel_mean" not in ds.statistics else {}
         found[name] = {**ds.statistics, **pixels}
     if options.json:
-        console.print(json.dumps(found, indent=1), markup=False, highlight=False, soft_wrap=True)
+        console.print(json.dumps(found, indent=1), soft_wrap=True)
         return 0
     for name, values in found.items():
         _print_statistics(name, values)
@@ -165,21 +166,21 @@ def count_pixels(ds: ShardDataset) -> dict[str, Any]:
 
 
 def _print_statistics(name: str, values: Mapping[str, Any]) -> None:
-    console.print(f"[bold]{name}[/bold]")
+    console.print(name, style="bold")
     for side, size in values.get("image_sizes", {}).items():
-        console.print(f"  {side:<7} min {size['min']}  mean {size['mean']:.1f}  max {size['max']}", highlight=False)
+        console.print(f"  {side:<7} min {size['min']}  mean {size['mean']:.1f}  max {size['max']}")
     if "pixel_mean" in values:
         for label, key in (("mean", "pixel_mean"), ("std", "pixel_std")):
             numbers = "  ".join(f"{value:.6f}" for value in values[key])
-            console.print(f"  pixel {label:<5} {numbers}   (pooled over {values['pixels']:,} pixels)", highlight=False)
+            console.print(f"  pixel {label:<5} {numbers}   (pooled over {values['pixels']:,} pixels)")
     for column, histogram in values.get("histograms", {}).items():
         _print_histogram(column, histogram)
 
 
 def _print_histogram(column: str, histogram: Mapping[str, int], most: int = 20) -> None:
-    console.print(f"  {column}: {len(histogram)} values, {sum(histogram.values()):,} images", highlight=False)
+    console.print(f"  {column}: {len(histogram)} values, {sum(histogram.values()):,} images")
     peak = max(histogram.values(), default=1) or 1
     for value, count in list(histogram.items())[:most]:
-        console.print(f"    {value:<24.24} {count:>8,} {'█' * round(30 * count / peak)}", highlight=False, markup=False)
+        console.print(f"    {value:<24.24} {count:>8,} {'█' * round(30 * count / peak)}")
     if len(histogram) > most:
-        console.print(f"    ... and {len(histogram) - most} more (--json shows all)", highlight=False)
+        console.print(f"    ... and {len(histogram) - most} more (--json shows all)")

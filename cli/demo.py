@@ -139,7 +139,7 @@ def _sheets(out: Path, digits: Path, photos: Path) -> list[str]:
 
 def _farewell(out: Path) -> None:
     lines = [
-        f"Look at [bold]{out}/photos.png[/bold] (above: as packed, below: as trained on) and [bold]{out}/digits.png[/bold].",
+        f"Look at {out}/photos.png (above: as packed, below: as trained on) and {out}/digits.png.",
         "Next, your own images, a folder per class:",
         "  shardstream write folder --source PHOTOS --out SHARDS",
         "  shardstream sheet SHARDS --preset train --out sheet.png",

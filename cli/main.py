@@ -20,8 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except (ShardstreamError, FileNotFoundError, PermissionError) as error:
-        print(f"shardstream {options.command}: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
+    except (ShardstreamError, OSError) as error:
+        text = str(error).replace("\n", " ")
+        print(f"shardstream {options.command}: {text}", file=sys.stderr)  # noqa: T201 - the command's own output
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; what is finished is kept: repeat with --resume", file=sys.stderr)  # noqa: T201

@@ -8,7 +8,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-console = Console()
+# Names, paths and captions are printed as they are: "[x]" is no style, ":apple:" no picture.
+console = Console(markup=False, emoji=False, highlight=False)
 
 
 class Bars:

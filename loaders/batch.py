@@ -52,10 +52,10 @@ class Batch(dict[str, Any]):
         )
 
     def to(self, device: Any, non_blocking: bool = False) -> Batch:
-        """Move every tensor to a device."""
+        """Move every tensor to a device; ``seed`` stays, since parameters are drawn on the CPU."""
         moved = Batch(self)
         for name, value in self.items():
-            if isinstance(value, Tensor | RaggedImages):
+            if name != "seed" and isinstance(value, Tensor | RaggedImages):
                 moved[name] = value.to(device, non_blocking=non_blocking)
         return moved
 

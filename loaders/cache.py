@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import ChecksumMismatch
+from ..errors import ChecksumMismatch, StorageError
 from ..shard_writer.manifest import ShardEntry
 from ..shard_writer.storage import Store
 
@@ -38,23 +38,43 @@ class ShardCache:
     limit: int = 100_000_000_000
 
     def fetch(self, store: Store, path: str, entry: ShardEntry) -> Path | None:
-        """The shard as a local file, None where it does not fit; raises ChecksumMismatch for wrong bytes.
+        """The shard as a local file, None where it does not fit.
 
-        Files are named by content, so equal shards of any dataset share one, and different ones never meet.
+        Files are named by content, so equal shards of any dataset share one, and different ones never meet. Raises
+        ChecksumMismatch for wrong bytes, FileNotFoundError for an absent shard, StorageError where it cannot be kept.
         """
-        target = self.folder / f"{entry.sha256}.tar"
-        if target.exists():
+        target = self._target(entry)
+        if _whole(target, entry):
             return target
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._lock(entry.sha256):
+                if _whole(target, entry):
+                    return target
+                if self._used() + entry.bytes > self.limit:
+                    return None
+                return self._download(store, path, entry, target)
+        except (FileNotFoundError, StorageError):
+            raise
+        except OSError as error:
+            raise StorageError(
+                f"cannot keep {store.full(path)} in the cache {self.folder}: {error.strerror or error}. Choose another"
+                " cache_dir, or cache_bytes that fit its disk."
+            ) from error
+
+    def drop(self, entry: ShardEntry) -> bool:
+        """Remove a shard that turned out damaged; whether one was there."""
         with self._lock(entry.sha256):
-            if target.exists():
-                return target
-            if self._used() + entry.bytes > self.limit:
-                return None
-            return self._download(store, path, entry, target)
+            target = self._target(entry)
+            there = target.exists()
+            target.unlink(missing_ok=True)
+        return there
+
+    def _target(self, entry: ShardEntry) -> Path:
+        return self.folder / f"{entry.sha256}.tar"
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(self.folder / f"{name}.lock", "wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -64,16 +84,26 @@ class ShardCache:
 
     def _download(self, store: Store, path: str, entry: ShardEntry, target: Path) -> Path:
         partial = target.with_suffix(".part")  # under the lock, so this name is ours
-        with open(partial, "wb") as file:
-            found = _copy(store, path, entry.bytes, file)
-        if found != entry.sha256:
-            partial.unlink()
-            raise ChecksumMismatch(
-                f"{store.full(path)} arrived with sha256 {found[:12]}..., its manifest says {entry.sha256[:12]}...:"
-                " the shard was changed or damaged after packing. Restore it, or pack again."
-            )
-        os.replace(partial, target)
+        try:
+            with open(partial, "wb") as file:
+                found = _copy(store, path, entry.bytes, file)
+            if found != entry.sha256:
+                raise ChecksumMismatch(
+                    f"{store.full(path)} arrived with sha256 {found[:12]}..., its manifest says {entry.sha256[:12]}...:"
+                    " the shard was changed or damaged after packing. Restore it, or pack again."
+                )
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
         return target
+
+
+def _whole(target: Path, entry: ShardEntry) -> bool:
+    """Whether the shard is there in its full size; its members are checked when they are read."""
+    try:
+        return target.stat().st_size == entry.bytes
+    except FileNotFoundError:
+        return False
 
 
 def _copy(store: Store, path: str, size: int, file: BinaryIO) -> str:

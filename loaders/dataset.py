@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import OptionError
+from ..errors import CorruptData, OptionError
 from ..shard_writer import manifest as manifests
 from ..shard_writer.index import SplitIndex
 from ..shard_writer.manifest import Manifest, SplitManifest
@@ -131,10 +131,18 @@ class ShardDataset:
                 continue
             payload = self.fetcher.member(shard, row, name)
             if kind == "json" and payload is not None:
-                item.update({key: value for key, value in json.loads(bytes(payload)).items() if key not in item})
+                found = self._json(payload, name, shard, row)
+                found = found if isinstance(found, dict) else {name: found}
+                item.update({key: value for key, value in found.items() if key not in item})
             else:
                 item[name] = None if payload is None else bytes(payload)
         return item
+
+    def _json(self, payload: memoryview | bytes, name: str, shard: int, row: int) -> Any:
+        try:
+            return json.loads(bytes(payload))
+        except (ValueError, RecursionError) as error:
+            raise CorruptData(f"{self.where(shard, row)}: its {name!r} member is no JSON: {error}") from error
 
     def where(self, shard: int, row: int) -> str:
         """A sample's address for messages: shard, key, offset."""

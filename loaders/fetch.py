@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +59,10 @@ class Fetcher:
             return None
         data = self._bytes(shard, offset, size)
         if self.verify and not members.verified[row]:
-            self._check(data, int(members.checksum[row]), shard, row, name)
+            expected = int(members.checksum[row])
+            if xxhash.xxh3_64_intdigest(data) != expected and self._fetch_again(shard):
+                data = self._bytes(shard, offset, size)
+            self._check(data, expected, shard, row, name)
             members.verified[row] = True
         return data
 
@@ -68,19 +73,27 @@ class Fetcher:
     def _read_rows(self, shard: int) -> ShardRows:
         return shard_rows(self._index.shard_rows(shard), self.split)
 
+    def _fetch_again(self, shard: int) -> bool:
+        """Drop a shard's cached copy, which may have rotted on this machine's disk; False where there is none."""
+        if self._shards.is_local or not self.cache.drop(self.split.shards[shard]):
+            return False
+        self._maps.forget(shard)
+        return True
+
     def _bytes(self, shard: int, offset: int, size: int) -> memoryview | bytes:
         mapped = self._maps.get(shard, self._open)
         if len(mapped) == 0:  # not cached: the cache is full
-            return self._shards.read(self.split.shard_path(shard), offset, offset + size)
+            with self._missing_named(shard):
+                return self._shards.read(self.split.shard_path(shard), offset, offset + size)
         return mapped[offset : offset + size]
 
     def _open(self, shard: int) -> memoryview:
         """The mapped shard; an empty view where it is remote and may not be cached."""
         entry, name = self.split.shards[shard], self.split.shard_path(shard)
-        path = self._shards.local_path(name) or self.cache.fetch(self._shards, name, entry)
-        if path is None:
-            return memoryview(b"")
-        try:
+        with self._missing_named(shard):
+            path = self._shards.local_path(name) or self.cache.fetch(self._shards, name, entry)
+            if path is None:
+                return memoryview(b"")
             with open(path, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 if size != entry.bytes:
@@ -89,9 +102,15 @@ class Fetcher:
                         " Restore it, or pack again."
                     )
                 return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    @contextmanager
+    def _missing_named(self, shard: int) -> Iterator[None]:
+        try:
+            yield
         except FileNotFoundError as error:
             raise StorageError(
-                f"shard {self.url(shard)} is missing; its manifest lists {entry.samples} samples in it."
+                f"shard {self.url(shard)} is missing; its manifest lists {self.split.shards[shard].samples} samples in it."
+                " Restore it, or pack again."
             ) from error
 
     def _check(self, data: memoryview | bytes, expected: int, shard: int, row: int, name: str) -> None:

@@ -35,6 +35,10 @@ class Recent(Generic[T]):
         self._values.move_to_end(key)
         return self._values[key]
 
+    def forget(self, key: int) -> None:
+        """Make the value anew when it is next asked for."""
+        self._values.pop(key, None)
+
 
 @dataclass(slots=True)
 class Members:

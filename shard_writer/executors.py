@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +29,7 @@ def run_local(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: 
 def _run_pool(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: Progress) -> Iterator[Fragment]:
     # forkserver: S3 clients and threads of this process must not be forked.
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", __name__])  # our imports take seconds: once, not in every worker
     with ProcessPoolExecutor(min(workers, len(plans)), context, _start, (job,)) as pool:
         waiting: set[Future[Fragment]] = {pool.submit(_work, plan) for plan in plans}
         try:
@@ -48,6 +51,15 @@ def _run_pool(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: 
 def _start(job: PackJob) -> None:
     global _job
     _job = job
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's workers outlive a killed parent, and would go on writing into a folder that is being resumed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(plan: ShardPlan) -> Fragment:

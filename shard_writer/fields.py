@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 import pyarrow as pa
 
@@ -33,6 +34,7 @@ COLUMN_TYPES: Mapping[str, pa.DataType] = {
 }
 
 
+@cache
 def column_name(field: str, part: str) -> str:
     """Index column of a member's ``offset``, ``size`` or ``xxh3``; ``seg.png`` -> ``seg_png_offset``."""
     return f"{re.sub(r'[^A-Za-z0-9]', '_', field)}_{part}"

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
-import xxhash
 
-from ..errors import CorruptTar, OptionError, OutputExists, SourceError
+from ..errors import ManifestError, OptionError, OutputExists, SourceError
 from . import manifest as manifests
 from .fields import FACTS, IMAGE_EXTENSIONS, column_name, schema
-from .image_facts import image_facts
+from .foreign_read import TarContent, read_tar
 from .index import write_index
 from .manifest import Manifest, ShardEntry, SplitManifest, split_digest
 from .manifest_parse import check_name
-from .statistics import Statistics, merge, summary
-from .storage import Store, Whole, expand
-from .tar_group import group
-from .tar_read import TarMember, scan
+from .statistics import merge, summary
+from .storage import Store, expand
 from .write import Reporter, Silent
-
-_KINDS: Mapping[str, str] = {"json": "json", "cls": "class"}
-
-
-@dataclass(frozen=True, slots=True)
-class TarContent:
-    """One foreign tar, read once: its samples' members, digests and facts."""
-
-    name: str
-    bytes: int
-    sha256: str
-    rows: list[dict[str, Any]]
-    """Per sample: ``key`` and per extension (offset, size, xxh3)."""
-    statistics: dict[str, Any]
-    skipped: Counter[str]
 
 
 def index_tars(
@@ -54,6 +35,7 @@ def index_tars(
     twice, SourceError where no sample is found, OutputExists where a dataset of that split stands. Members that
     belong to no sample are counted by reason in the manifest; missing parts are null in the index.
     """
+    _check_split(split)
     folder, names = _tars(pattern, options or {})
     tars = Store(folder, options or {})
     target = Store(out, options or {}) if out else tars
@@ -63,16 +45,28 @@ def index_tars(
             f"{target.url} has a split {split!r} already; name another with --split, or choose another --out."
         )
     reporter = reporter or Silent()
-    reporter.start(split, len(names), 0, sum(tars.size(name) for name in names))
+    reporter.start(split, len(names), 0, sum(_size(tars, name) for name in names))
     contents: list[TarContent] = []
     seen: dict[str, str] = {}
     for name in names:
-        contents.append(_read(tars, name, seen))
+        with tars.whole(name) as tar:
+            contents.append(read_tar(tar, name, tars.full(name), seen))
         reporter.advance(1, contents[-1].bytes)
-    result = _describe(contents, split, target, manifests.HERE if target.url == tars.url else tars.url)
-    result = committed.with_splits(result) if committed else result
+    described = _describe(contents, split, manifests.HERE if target.url == tars.url else tars.url)
+    result = _manifest(described, committed)  # what can be refused is refused before the first byte is written
+    described = replace(described, index=write_index(target, split, _tables(contents, described)))
+    result = replace(result, splits={**result.splits, split: described})
     manifests.save(target, result)
     return result
+
+
+def _check_split(split: str) -> None:
+    try:
+        check_name(split, "--split")
+    except ManifestError as error:
+        raise OptionError(str(error)) from error
+    if "/" in split:
+        raise OptionError(f"--split {split!r} names a folder in a folder; leave out the '/'.")
 
 
 def _tars(pattern: str, options: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -86,7 +80,7 @@ def _tars(pattern: str, options: Mapping[str, Any]) -> tuple[str, list[str]]:
         return pattern, names
     urls = expand(pattern)
     folder = urls[0].rpartition("/")[0]
-    outside = [url for url in urls if not url.startswith(folder + "/")]
+    outside = [url for url in urls if folder and not url.startswith(folder + "/")]
     if outside:
         raise OptionError(
             f"{pattern!r} spans several folders ({folder} and that of {outside[0]}); index the folder above them."
@@ -94,105 +88,74 @@ def _tars(pattern: str, options: Mapping[str, Any]) -> tuple[str, list[str]]:
     return folder or ".", [url[len(folder) + 1 :] if folder else url for url in urls]
 
 
-def _read(store: Store, name: str, seen: dict[str, str]) -> TarContent:
+def _size(store: Store, name: str) -> int:
+    """Asked of all tars first: a pattern with a gap is found before hours of reading."""
     url = store.full(name)
     check_name(name, url)
     try:
-        with store.whole(name) as tar:
-            return _read_tar(tar, name, url, seen)
+        return store.size(name)
     except FileNotFoundError as error:
         raise SourceError(
             f"tar {url} of the pattern does not exist. Narrow the pattern or restore the file."
         ) from error
 
 
-def _read_tar(tar: Whole, name: str, url: str, seen: dict[str, str]) -> TarContent:
-    data = tar.data
-    skipped: Counter[str] = Counter()
-
-    def skip(member: TarMember, reason: str) -> None:  # noqa: ARG001 - counted by reason
-        skipped[reason] += 1
-
-    statistics, rows = Statistics(), []
-    for key, members in group(scan(tar.file, url=url, size=len(data)), on_skipped=skip):
-        if key in seen:
-            raise CorruptTar(f"{url}: key {key!r} stands in {seen[key]} too; keys must be unique over a split's tars.")
-        seen[key] = url
-        rows.append(_row(key, members, data, statistics, url))
-    return TarContent(name, len(data), hashlib.sha256(data).hexdigest(), rows, statistics.as_json(), skipped)
-
-
-def _row(
-    key: str, members: Mapping[str, TarMember], data: memoryview, statistics: Statistics, url: str
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"key": key}
-    for extension, member in members.items():
-        payload = data[member.offset : member.offset + member.size]
-        row[extension] = (member.offset, member.size, xxhash.xxh3_64_intdigest(payload))
-    image = next((extension for extension in IMAGE_EXTENSIONS if extension in members), None)
-    labels: dict[str, Any] = {}
-    if "cls" in members:
-        labels["label"] = row["label"] = _label(data, members["cls"], key, url)
-    if image is not None and image != "npy":
-        facts = image_facts(
-            bytes(data[members[image].offset : members[image].offset + members[image].size]), f"{url}: {key}.{image}"
-        )
-        row["facts"] = facts
-        statistics.add(facts, labels)
-    return row
-
-
-def _label(data: memoryview, member: TarMember, key: str, url: str) -> int:
-    text = bytes(data[member.offset : member.offset + member.size])
-    try:
-        return int(text)
-    except ValueError as error:
-        raise SourceError(
-            f"{url}: {key}.cls holds {text[:40]!r}, no whole number; rename the member if it is no label."
-        ) from error
-
-
-def _describe(contents: Sequence[TarContent], split: str, target: Store, base: str | None) -> Manifest:
-    samples = [row for content in contents for row in content.rows]
-    fields = tuple(dict.fromkeys(name for row in samples for name in row if name not in ("key", "label", "facts")))
-    image = next((name for name in IMAGE_EXTENSIONS if name in fields and name != "npy"), None)
-    has_label = bool(samples) and all("label" in row for row in samples)
-    columns = {"label": "int64"} if has_label else {}
-    tables = [_table(number, content, fields, columns) for number, content in enumerate(contents)]
-    shards = tuple(ShardEntry(c.name, c.bytes, len(c.rows), c.sha256) for c in contents)
-    skipped = sum((content.skipped for content in contents), Counter[str]())
-    described = SplitManifest(
+def _describe(contents: Sequence[TarContent], split: str, base: str) -> SplitManifest:
+    """The split without its index files."""
+    rows = [row for content in contents for row in content.rows]
+    skipped = dict(sum((content.skipped for content in contents), Counter[str]()))
+    if not rows:
+        raise SourceError(f"no member of the tars in {contents[0].name} ... makes a sample: {json.dumps(skipped)}.")
+    names = tuple(dict.fromkeys(name for row in rows for name in row.members))
+    labelled = all(row.label is not None for row in rows)
+    shards = tuple(ShardEntry(content.name, content.bytes, len(content.rows), content.sha256) for content in contents)
+    return SplitManifest(
         name=split,
-        samples=len(samples),
+        samples=len(rows),
         digest=split_digest(shards),
-        image_field=image,
-        fields={
-            name: "image" if name in IMAGE_EXTENSIONS and name != "npy" else _KINDS.get(name, "bytes")
-            for name in fields
-        },
-        columns=columns,
-        label_column="label" if has_label else None,
+        image_field=next((name for name in IMAGE_EXTENSIONS if name in names and name != "npy"), None),
+        fields={name: _kind(name, labelled) for name in names},
+        columns={"label": "int64"} if labelled else {},
+        label_column="label" if labelled else None,
         shards=shards,
-        index=write_index(target, split, tables),
+        index=(),
         base=base,
         order={"kind": "source"},
-        statistics=summary(merge(content.statistics for content in contents if content.statistics["samples"]), {}),
-        skipped=dict(skipped),
+        statistics=summary(merge(content.statistics for content in contents), {}),
+        skipped=skipped,
     )
-    notes = (f"{split}: members left out, by reason: {json.dumps(dict(skipped))}",) if skipped else ()
-    return Manifest(
+
+
+def _kind(name: str, labelled: bool) -> str:
+    if name in IMAGE_EXTENSIONS:
+        return "bytes" if name == "npy" else "image"  # an array of somebody else's can be anything
+    if name == "cls":
+        return "class" if labelled else "bytes"
+    return "json" if name == "json" else "bytes"
+
+
+def _manifest(split: SplitManifest, committed: Manifest | None) -> Manifest:
+    notes = (f"{split.name}: members left out, by reason: {json.dumps(split.skipped)}",) if split.skipped else ()
+    result = Manifest(
         name="webdataset", licence="unknown", homepage="", classes={}, source={"kind": "foreign tars"}, notes=notes,
-        splits={split: described},
+        splits={split.name: split},
     )  # fmt: skip
+    return committed.with_splits(result) if committed else result
 
 
-def _table(number: int, content: TarContent, fields: Sequence[str], columns: Mapping[str, str]) -> pa.Table:
-    values: dict[str, list[Any]] = {"key": [row["key"] for row in content.rows], "shard": [number] * len(content.rows)}
-    for name in fields:
-        for i, part in enumerate(("offset", "size", "xxh3")):
-            values[column_name(name, part)] = [row[name][i] if name in row else None for row in content.rows]
+def _tables(contents: Sequence[TarContent], split: SplitManifest) -> list[pa.Table]:
+    wanted = schema(split.fields, split.columns)
+    return [_table(number, content, split, wanted) for number, content in enumerate(contents)]
+
+
+def _table(number: int, content: TarContent, split: SplitManifest, wanted: pa.Schema) -> pa.Table:
+    rows = content.rows
+    values: dict[str, list[Any]] = {"key": [row.key for row in rows], "shard": [number] * len(rows)}
+    for name in split.fields:
+        for part in ("offset", "size", "xxh3"):
+            values[column_name(name, part)] = [getattr(row.members.get(name), part, None) for row in rows]
     for name in FACTS:
-        values[name] = [getattr(row["facts"], name) if "facts" in row else None for row in content.rows]
-    for name in columns:
-        values[name] = [row[name] for row in content.rows]
-    return pa.table(values, schema=schema(fields, columns))
+        values[name] = [getattr(row.facts, name, None) for row in rows]
+    for name in split.columns:
+        values[name] = [row.label for row in rows]
+    return pa.table(values, schema=wanted)

@@ -54,9 +54,8 @@ def load_fragment(store: Store, split: str, shard: str, plan: str) -> Fragment |
     try:
         table = pq.read_table(io.BytesIO(store.read(_path(split, shard))))
         meta = json.loads((table.schema.metadata or {})[b"shardstream"])
+        fragment = Fragment(table=table.replace_schema_metadata(None), **meta)
         size = store.size(join(split, shard))
-    except (FileNotFoundError, pa.ArrowInvalid, KeyError, ValueError):
-        return None  # absent or cut short by a kill: the shard is simply written again
-    if meta["plan"] != plan or meta["bytes"] != size:
-        return None
-    return Fragment(table=table.replace_schema_metadata(None), **meta)
+    except (FileNotFoundError, pa.ArrowInvalid, KeyError, ValueError, TypeError):
+        return None  # absent, damaged or of another version: the shard is simply written again
+    return fragment if fragment.plan == plan and fragment.bytes == size else None

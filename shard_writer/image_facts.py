@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import UndecodableImage
+from .jpeg_header import plain_frame
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
 MAX_PIXELS = 500_000_000
@@ -38,6 +39,8 @@ def image_facts(data: bytes, key: str) -> ImageFacts:
     """
     if data[:6] == b"\x93NUMPY":
         return _array_facts(data, key)
+    if frame := plain_frame(data):
+        return ImageFacts(frame.width, frame.height, "jpeg", frame.components, frame.progressive, None)
     try:
         with warnings.catch_warnings():
             # Corrupt EXIF and sizes are judged below; Pillow's warning would name neither key nor shard.

@@ -25,7 +25,7 @@ def add_shape(value: Json, shape: Shape, key: str, path: str = "") -> None:
             f"{key}: JSON value at {path or 'the top'} has type {type(value).__name__}, which JSON lacks."
         )
     if kind == "object":
-        kind = "object{" + ",".join(value) + "}"
+        kind = _object(value, key, path)
     known = shape.setdefault(path, kind)
     if known != kind:
         raise SourceError(
@@ -36,6 +36,13 @@ def add_shape(value: Json, shape: Shape, key: str, path: str = "") -> None:
             add_shape(item, shape, key, f"{path}.{name}")
     elif type(value) is list and value:
         _add_list(value, shape, key, f"{path}[]")
+
+
+def _object(value: dict[Json, Json], key: str, path: str) -> str:
+    try:
+        return "object{" + ",".join(value) + "}"
+    except TypeError as error:
+        raise SourceError(f"{key}: JSON at {path or 'the top'} has a key that is no text: {error}.") from error
 
 
 def _add_list(items: list[Json], shape: Shape, key: str, path: str) -> None:

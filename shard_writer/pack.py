@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,13 +42,19 @@ class PackJob:
 
 @dataclass(slots=True)
 class _TarFile:
-    """An open tar that hashes what it writes and knows where each payload begins."""
+    """An open tar that hashes what it writes and knows where each payload begins.
+
+    Hashing and writing release the interpreter lock, so a thread does them, one block behind, while the next samples
+    are read. Its failure is raised by the next flush or by ``close``.
+    """
 
     file: IO[bytes]
+    thread: ThreadPoolExecutor
     offset: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
     pending: list[bytes] = field(default_factory=list)
     held: int = 0
+    behind: Future[None] | None = None
 
     def add(self, name: str, data: bytes) -> int:
         """Append a member; the offset of its payload in the file."""
@@ -59,6 +66,7 @@ class _TarFile:
     def close(self) -> None:
         self._put(END)
         self._flush()
+        self._settle()
 
     def _put(self, *pieces: bytes) -> None:
         size = sum(map(len, pieces))
@@ -70,12 +78,20 @@ class _TarFile:
 
     def _flush(self) -> None:
         block = b"".join(self.pending)
+        self._settle()
+        self.behind = self.thread.submit(self._write, block)
+        self.pending.clear()
+        self.held = 0
+
+    def _settle(self) -> None:
+        if self.behind is not None:
+            self.behind.result()
+
+    def _write(self, block: bytes) -> None:
         self.digest.update(block)
         view = memoryview(block)
         while view:  # an unbuffered write may stop short: at a full disk, after 2 GiB
             view = view[self.file.write(view) :]
-        self.pending.clear()
-        self.held = 0
 
 
 def pack_shard(job: PackJob, plan: ShardPlan, progress: Progress | None = None) -> Fragment:
@@ -88,8 +104,8 @@ def pack_shard(job: PackJob, plan: ShardPlan, progress: Progress | None = None) 
     rows: dict[str, list[Column]] = {name: [] for name in schema(member_fields(info), info.columns).names}
     statistics, shape = Statistics(), Shape()
     path = join(info.name, plan.name)
-    with _scratch_file(job.store, path) as (temporary, file):
-        tar = _TarFile(file)
+    with _scratch_file(job.store, path) as (temporary, file), ThreadPoolExecutor(1) as thread:
+        tar = _TarFile(file, thread)
         reported = 0
         for count, record in enumerate(plan.records, start=1):
             sample = _read(job.split, record)
@@ -124,7 +140,9 @@ def _table(rows: dict[str, list[Column]], info: SplitInfo, plan: ShardPlan) -> p
     try:
         return pa.table(rows, schema=schema(member_fields(info), info.columns))
     except (pa.ArrowException, OverflowError, TypeError) as error:
-        raise SourceError(f"{plan.name}: index columns {dict(info.columns)} do not fit their values: {error}") from error
+        raise SourceError(
+            f"{plan.name}: index columns {dict(info.columns)} do not fit their values: {error}"
+        ) from error
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -183,10 +182,9 @@ def _clean(store: Store, splits: Sequence[str]) -> None:
     """After the commit nothing but the dataset stands there. Parts that end together may do this at the same time."""
     for split in splits:
         _sweep(store, split, ".tar")  # no part writes a shard any more; one may still write the same index again
-    for _ in range(3):
-        with suppress(FileNotFoundError):
-            store.delete(STAGING)
-            return
+    store.delete(STAGING)
+    if store.files(STAGING):
+        store.delete(STAGING)
 
 
 def _commit_split(source: Source, plan: SplitPlan, store: Store) -> SplitManifest | None:

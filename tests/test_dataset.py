@@ -92,7 +92,7 @@ def test_opening_what_is_not_there_says_what_is(tmp_path: Path, ds: ss.ShardData
     (tmp_path / "x.tar").write_bytes(b"")
     with pytest.raises(ss.DatasetNotFound, match="shardstream index"):
         ss.open(tmp_path)
-    with pytest.raises(ss.OptionError, match="split 'val' is not in .* which has train"):
+    with pytest.raises(ss.OptionError, match=r"split 'val' is not in .* which has train"):
         ss.open(ds.store.url, split="val")
 
 

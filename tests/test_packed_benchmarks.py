@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 import shardstream as ss
 from shardstream.cli import main
@@ -131,3 +133,14 @@ def test_the_folder_labels_are_the_sorted_class_names(real_data: Path, tmp_path:
         assert ds.classes[item["label"]] == item["path"].split("/")[0]
         with Image.open(io.BytesIO((real_data / TRAIN / item["path"]).read_bytes())) as image:
             assert np.array_equal(np.asarray(item["image"]), np.asarray(image.convert("RGB")))
+
+
+def test_the_evaluation_recipe_gives_the_reference_pixels(real_data: Path, tmp_path: Path) -> None:
+    """Resize(256) + CenterCrop(224) of torchvision on PIL images, bit for bit, on real photos of every shape."""
+    ss.write("folder", real_data / TRAIN, out=tmp_path / "out")
+    ds = ss.open(tmp_path / "out", "train")
+    pipeline = ss.transforms.Compose([ss.transforms.Resize(256), ss.transforms.CenterCrop(224)])
+    reference = v2.Compose([v2.Resize(256), v2.CenterCrop(224), v2.PILToTensor()])
+    batch = next(iter(ss.Loader(ds, batch_size=60, transform=pipeline)))
+    for row in range(60):
+        assert torch.equal(batch["image"][row], reference(ds[row]["image"]))

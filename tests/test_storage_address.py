@@ -71,7 +71,14 @@ def test_braces_expand_as_webdataset_writes_them() -> None:
     assert expand("{train,val}/{0..1}") == ["train/0", "train/1", "val/0", "val/1"]
     assert expand("{{0..1},x}") == ["0", "1", "x"]
     assert expand("plain.tar") == ["plain.tar"]
-    assert len(expand("{000000..999999}")) == 1_000_000
+
+
+def test_the_bound_is_the_last_number_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exactly as many as the bound says, and not one more."""
+    monkeypatch.setattr("shardstream.shard_writer.storage.address.MAX_EXPANSION", 1000)
+    assert len(expand("{000..999}")) == 1000
+    with pytest.raises(OptionError, match=r"1,001 addresses, more than 1,000"):
+        expand("{0..1000}")
 
 
 @pytest.mark.parametrize(
@@ -117,15 +124,15 @@ PIECES = [
     "\\",
     "{}",
     "..",
-    "{C..f..3}",
+    "{Y..b..2}",
 ]
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
+@given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
 def test_the_computed_number_is_at_least_the_true_one(pattern: str) -> None:
     """Against braceexpand itself: whatever is allowed expands to exactly what braceexpand gives."""
     try:
-        wanted = list(itertools.islice(braceexpand.braceexpand(pattern), 1_000_001))
+        wanted = list(itertools.islice(braceexpand.braceexpand(pattern), 20_000))
     except (braceexpand.UnbalancedBracesError, IndexError):
         with pytest.raises(OptionError):
             expand(pattern)

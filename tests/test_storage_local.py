@@ -51,7 +51,7 @@ def test_a_failing_disk_leaves_the_old_file_and_no_scratch(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(StorageError, match="cannot write .*a: .*No space left"):
+    with pytest.raises(StorageError, match=r"cannot write .*a: .*No space left"):
         store.write("a", b"new")
     assert store.read("a") == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
@@ -99,3 +99,21 @@ def test_deleting_a_link_to_a_folder_spares_the_folder(tmp_path: Path) -> None:
     Store(str(tmp_path / "store")).delete("link")
     assert (tmp_path / "elsewhere" / "kept").exists()
     assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_linked_files_and_folders_are_listed(tmp_path: Path) -> None:
+    """A partly linked image folder is whole; a link to nothing or in a circle is an error, not fewer files."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/a.jpg").write_bytes(b"abc")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/b.jpg").symlink_to(tmp_path / "real/a.jpg")
+    (tmp_path / "set/folder").symlink_to(tmp_path / "real")
+    store = Store(str(tmp_path / "set"))
+    assert [(entry.path, entry.size) for entry in store.files()] == [("b.jpg", 3), ("folder/a.jpg", 3)]
+    (tmp_path / "set/c.jpg").symlink_to(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match=r"c\.jpg"):
+        store.files()
+    (tmp_path / "set/c.jpg").unlink()
+    (tmp_path / "real/up").symlink_to(tmp_path / "set")
+    with pytest.raises(StorageError, match="a link leads to a folder above it"):
+        store.files()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 
 import pytest
 import webdataset
@@ -33,7 +34,7 @@ _SAMPLES = st.dictionaries(_KEY, st.sets(st.lists(_EXTENSION, min_size=1, max_si
 @given(_SAMPLES)
 @settings(max_examples=100, deadline=None)
 def test_tars_of_webdataset_give_the_samples_of_webdataset(samples: dict[str, set[str]]) -> None:
-    """The same keys, the same lower-case extensions, the same bytes; extensions that fall together raise in both."""
+    """The same keys, lower-case extensions and bytes; extensions that fall together raise in both."""
     out = io.BytesIO()
     with webdataset.TarWriter(out, encoder=False) as writer:
         for key, extensions in samples.items():
@@ -53,7 +54,8 @@ def test_tars_of_webdataset_give_the_samples_of_webdataset(samples: dict[str, se
     expected = [(s["__key__"], {ext: data for ext, data in s.items() if not ext.startswith("__")}) for s in theirs]
     found = [(key, {e: archive[m.offset : m.offset + m.size] for e, m in sample.items()}) for key, sample in ours]
     assert found == expected
-    assert skipped == []
+    # webdataset drops keys like "__x__/a", which are its own; nothing else that it wrote is skipped.
+    assert [name for name in skipped if not re.match("__[^/]*__/", name)] == []
 
 
 @given(st.lists(st.text("ab.J", min_size=1, max_size=6), min_size=1, max_size=3).map("/".join))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import mmap
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import uuid
@@ -45,12 +47,17 @@ def _filesystem(scheme: str, options: Mapping[str, Any]) -> AbstractFileSystem:
     if scheme != "file":
         quiet["use_listings_cache"] = False
     try:
-        return cast("AbstractFileSystem", fsspec.filesystem(scheme, **quiet, **options))
+        made = cast("AbstractFileSystem", fsspec.filesystem(scheme, **quiet, **options))
+        if scheme == "s3":
+            made.connect()  # s3fs looks at its options here: not in the middle of the work
+        return made
     except ImportError as error:
         extra = {"s3": "s3", "http": "http", "https": "http"}.get(scheme, scheme)
         raise MissingExtra(
             f"{scheme}:// needs an optional package: pip install 'shardstream[{extra}]' ({error})"
         ) from error
+    except TypeError as error:
+        raise OptionError(f"storage options {', '.join(options)} are not all known to {scheme}://: {error}") from error
 
 
 def _client_faults() -> tuple[type[Exception], ...]:
@@ -60,6 +67,37 @@ def _client_faults() -> tuple[type[Exception], ...]:
         if module in sys.modules:
             faults += [getattr(sys.modules[module], name) for name in names]
     return tuple(faults)
+
+
+def _local_files(folder: Path, root: Path) -> list[Entry]:
+    """Files below a folder, through symbolic links too (fsspec drops linked files without a word).
+
+    Raises OSError for a link to nothing, and for a link to a folder above it, which would never end.
+    """
+    found: list[Entry] = []
+    above: dict[Path, tuple[str, ...]] = {folder: (os.path.realpath(folder),)}
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_unless_absent):
+        parents = above.pop(Path(place))
+        for name in folders:
+            real = os.path.realpath(os.path.join(place, name))
+            if real in parents:
+                raise OSError(errno.ELOOP, "a link leads to a folder above it", os.path.join(place, name))
+            above[Path(place, name)] = (*parents, real)
+        files = [Path(place, name) for name in names]
+        found += [
+            Entry(file.relative_to(root).as_posix(), file.stat().st_size) for file in files if not _is_special(file)
+        ]
+    return sorted(found, key=lambda entry: entry.path)
+
+
+def _unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _is_special(file: Path) -> bool:
+    """Sockets, pipes and devices hold no data; a broken link is not special but an error."""
+    return not stat.S_ISREG(file.stat().st_mode)
 
 
 @dataclass(slots=True)
@@ -140,13 +178,17 @@ class Store:
         """Whether there is such a file. A store that does not answer raises StorageError: it is not 'no'."""
         try:
             with self._named("look at", path):
-                return bool(self.fs.info(self.full(path))["type"] == "file")
+                local = self.local_path(path)
+                return local.is_file() if local else bool(self.fs.info(self.full(path))["type"] == "file")
         except FileNotFoundError:
             return False
 
     def files(self, path: str = "") -> list[Entry]:
         """All files below ``path``, recursively, sorted by name; empty where there is no such folder."""
         base = self.full(path)
+        if self.is_local:
+            with self._named("list", path):
+                return _local_files(Path(base), Path(self.url))
         try:
             with self._named("list", path):
                 found = self.fs.find(base, detail=True)

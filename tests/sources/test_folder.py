@@ -111,11 +111,12 @@ def test_a_name_for_the_split_is_refused_where_folders_name_splits(tmp_path: Pat
 
 def test_an_empty_class_keeps_its_number_and_is_noted(tmp_path: Path) -> None:
     """Dropping it would shift the numbers of the classes after it."""
-    put(tmp_path, "a/1.jpg", "b/notes.txt", "c/1.jpg")
+    put(tmp_path, "a/1.jpg", "b/notes.txt", "d/1.jpg")
+    (tmp_path / "c").mkdir()
     source = open_source("folder", str(tmp_path))
-    assert source.about().classes == {"label": ("a", "b", "c")}
-    assert {sample.label for sample in samples(source).values()} == {0, 2}
-    assert "train: 1 class folders hold no image: b" in source.about().notes
+    assert source.about().classes == {"label": ("a", "b", "c", "d")}
+    assert {sample.label for sample in samples(source).values()} == {0, 3}
+    assert "train: 2 class folders hold no image: b, c" in source.about().notes
 
 
 def test_files_that_are_not_taken_are_counted_by_kind(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as F  # noqa: N812 - torchvision's own name for it
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
@@ -16,7 +16,18 @@ from shardstream.transforms import CenterCrop, Compose, Resize
 from .pil_reference import apply_plan_pil
 from .samples import Ragged, batch_of, noise, photo, seeds, tensor, u64, worst
 
-SIZES = [(375, 500), (257, 500), (259, 300), (500, 501), (500, 375), (546, 172), (100, 150), (31, 220), (256, 256)]
+SIZES = [
+    (375, 500),
+    (256, 259),
+    (257, 500),
+    (259, 300),
+    (500, 501),
+    (500, 375),
+    (546, 172),
+    (100, 150),
+    (31, 220),
+    (256, 256),
+]
 MODES = {
     "bilinear": InterpolationMode.BILINEAR,
     "bicubic": InterpolationMode.BICUBIC,
@@ -77,6 +88,21 @@ def test_center_crop_is_torchvisions_exactly_padding_included(size: tuple[int, i
     """Offsets round half to even; a smaller image is padded with zeros, the odd one after it."""
     image = noise(1, 3, *size)
     assert torch.equal(CenterCrop(crop)(batch_of(image))["image"], F.center_crop(image, list(crop)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 4000), st.integers(1, 4000)), out=st.tuples(st.integers(1, 600), st.integers(1, 600))
+)
+@example(size=(3, 3), out=(187, 187))
+def test_a_planned_whole_image_ends_at_the_image(size: tuple[int, int], out: tuple[int, int]) -> None:
+    """The window that reaches the edge ends on it: n * (size / n) may round to more than size, a box must not."""
+    plan = Resize(out).decode_plan(["k"], np.array([size]), u64(seeds(1)))
+    assert plan is not None
+    x0, y0, x1, y1 = plan.crop_xyxy[0]
+    assert (x0, y0) == (0, 0)
+    assert size[1] * (1 - 1e-12) <= x1 <= size[1]
+    assert size[0] * (1 - 1e-12) <= y1 <= size[0]
 
 
 @settings(max_examples=200, deadline=None)
