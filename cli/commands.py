@@ -49,7 +49,7 @@ def write(options: Namespace) -> int:
     }
     for name in ("encode", "split_name", "image_column", "config", "revision"):
         if getattr(options, name) is not None:
-            given[name] = getattr(options, name)  # type: ignore[literal-required]
+            given[name] = getattr(options, name)
     if options.part:
         given["part"] = options.part
     with Bars("pack") as bars:

@@ -84,6 +84,10 @@ def _write(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--part", type=_part, metavar="I/N", help="write only every N-th shard, I from 0: one job of N")
     parser.add_argument("--resume", action="store_true", help="finish an interrupted write, or add missing splits")
     parser.add_argument("--encode", choices=("png", "raw"), help="small fixed-size images: PNG (default) or raw .npy")
+    parser.add_argument("--split-name", metavar="NAME", help="folder: what to call the only split (default train)")
+    parser.add_argument("--image-column", metavar="NAME", help="hf: which column holds the image, if there are several")
+    parser.add_argument("--config", metavar="NAME", help="hf: configuration of a hub dataset")
+    parser.add_argument("--revision", metavar="REV", help="hf: branch, tag or commit of a hub dataset")
     parser.add_argument(
         "--pixel-stats", action="store_true", help="compute channel mean/std of photos too (decodes them)"
     )

@@ -108,3 +108,10 @@ def test_a_window_of_zero_is_refused() -> None:
     """The window is at least one sample."""
     with pytest.raises(OptionError, match="at least 1, not 0"):
         OrderSpec.for_size(10, True, 0, 0)
+
+
+@given(st.integers(0, 100), st.integers(0, 60), st.integers(1, 9))
+def test_a_rank_takes_the_same_residue_wherever_an_epoch_is_resumed(start: int, size: int, world: int) -> None:
+    """p mod W = r from any start: that is what keeps whole lanes, and so shards, with one rank."""
+    for rank in range(world):
+        assert all(p % world == rank for p in rank_positions(start, start + size, rank, world, shuffle=True))
