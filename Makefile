@@ -43,9 +43,8 @@ prove: $(DEV) .dev/shardstream ## the slow sweeps, then the benchmarks
 	$(RUN) pytest -m slow $(PYTEST_ARGS)
 	$(MAKE) bench
 
-bench: $(DEV) .dev/shardstream ## every benchmarks/bench_*.py
-	@ls benchmarks/bench_*.py >/dev/null
-	set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) $$file; done
+bench: $(DEV) .dev/shardstream ## packing and streaming beside webdataset, in one run
+	PYTHONSAFEPATH= $(PY) benchmarks/run.py
 
 clean: ## remove what make, tests and tools left behind
 	rm -rf .venv .dev build dist demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
