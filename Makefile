@@ -44,7 +44,7 @@ prove: $(DEV) .dev/shardstream ## the slow sweeps, then the benchmarks
 	$(MAKE) bench
 
 bench: $(DEV) .dev/shardstream ## packing and streaming beside webdataset, in one run
-	PYTHONSAFEPATH= $(PY) benchmarks/run.py
+	$(PY) benchmarks/run.py
 
 clean: ## remove what make, tests and tools left behind
 	rm -rf .venv .dev build dist demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tarfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import shardstream as ss
 from shardstream.shard_writer import manifest as manifests
@@ -19,7 +21,7 @@ from shardstream.shard_writer.types import About, Record, Sample
 from shardstream.shard_writer.write import WriteOptions, write_dataset
 
 from .helpers import picture_folder, tree
-from .toy import ToySource, ToySplit, pack_toy
+from .toy import ToySource, ToySplit, pack_toy, toy_pixels
 
 SMALL = WriteOptions(shard_size=9_000)
 
@@ -132,7 +134,7 @@ def write_odd(out: Path, **odd: Any) -> None:
     ("keys", "message"),
     [
         (lambda i: f"a.{i}", r"key 'a\.0' cannot name a tar member"),
-        (lambda i: "same", "key 'same' stands twice"),
+        (lambda _: "same", "key 'same' stands twice"),
         (lambda i: f"a\n{i}", "control characters"),
         (lambda i: f"a\x85{i}", "control characters"),
         (lambda i: f"\ud800{i}", "control characters"),
@@ -143,7 +145,7 @@ def write_odd(out: Path, **odd: Any) -> None:
         (lambda i: f"{i}/", "cannot name"),
         (lambda i: f"a\\{i}", "backslash"),
         (lambda i: f"__MACOSX__/{i}", "leading '__x__/'"),
-        (lambda i: "", "non-empty"),
+        (lambda _: "", "non-empty"),
     ],
 )
 def test_a_key_that_could_not_come_back_is_refused(tmp_path: Path, keys: Any, message: str) -> None:
@@ -171,9 +173,9 @@ def annotated(make: Callable[[int], Any]) -> Callable[[Sample], Sample]:
         (annotated(lambda i: {"a": i if i < 3 else str(i)}), r"3: JSON at \.a is string, in earlier samples number"),
         (annotated(lambda i: {"a": i} if i < 3 else {"b": i}), r"3: JSON at the top is object\{b\}.*object\{a\}"),
         (annotated(lambda i: {"a": [i, "x"]}), r"0: JSON at \.a\[\] is string, in earlier samples number"),
-        (annotated(lambda i: {"a": float("nan")}), "0: its annotations cannot be written as JSON"),
-        (annotated(lambda i: {"a": "\ud800"}), "0: its annotations cannot be written as JSON"),
-        (annotated(lambda i: {"a": {1, 2}}), r"0: JSON value at \.a has type set"),
+        (annotated(lambda _: {"a": float("nan")}), "0: its annotations cannot be written as JSON"),
+        (annotated(lambda _: {"a": "\ud800"}), "0: its annotations cannot be written as JSON"),
+        (annotated(lambda _: {"a": {1, 2}}), r"0: JSON value at \.a has type set"),
         (annotated(lambda i: {i: 1}), "0: .*JSON"),
         (lambda sample: replace(sample, key="other"), "0: the source read 'other' for it"),
         (lambda sample: replace(sample, columns={}), r"0: index columns \[\], the split declares \['label'\]"),
@@ -202,6 +204,14 @@ def test_an_image_that_is_none_is_named(tmp_path: Path) -> None:
     """With its key."""
     with pytest.raises(ss.UndecodableImage, match="0: 4 bytes starting b'nope' are no readable image"):
         write_odd(tmp_path / "out", bend=lambda sample: replace(sample, image=b"nope"))
+
+
+def test_a_stereo_photo_is_a_jpeg(tmp_path: Path) -> None:
+    """MPO, as phones write it: Pillow opens it under JPEG, and decoders take its first picture."""
+    buffer = io.BytesIO()
+    Image.fromarray(toy_pixels(1)).save(buffer, "MPO", save_all=True, append_images=[Image.fromarray(toy_pixels(2))])
+    write_odd(tmp_path / "out", bend=lambda sample: replace(sample, image=buffer.getvalue()))
+    assert set(ss.open(tmp_path / "out").index["format"].to_pylist()) == {"jpeg"}
 
 
 def test_an_output_that_holds_other_files_is_left_alone(tmp_path: Path) -> None:
@@ -326,9 +336,10 @@ def test_dying_while_tidying_up_leaves_a_whole_dataset(tmp_path: Path, monkeypat
     def die(self: Store, path: str) -> None:
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(Store, "delete", die)
-        write_dataset(ToySource(20), open_store(tmp_path / "out"), SMALL)
+        with pytest.raises(Killed):
+            write_dataset(ToySource(20), open_store(tmp_path / "out"), SMALL)
     assert len(ss.open(tmp_path / "out")) == 20
     write_dataset(ToySource(20), open_store(tmp_path / "out"), replace(SMALL, resume=True))
     write_dataset(ToySource(20), open_store(tmp_path / "once"), SMALL)
@@ -373,6 +384,7 @@ def test_resuming_with_another_encoding_or_pixel_statistics_is_refused(
     dies_at(3)
     with pytest.raises(Killed):
         ss.write("digits", out=tmp_path / "digits", split="test", shard_size="100KB")
+    dies_at(3)
     with pytest.raises(Killed):
         ss.write("folder", pictures, out=tmp_path / "pictures", shard_size="12KB")
     dies_at(10**9)
@@ -411,7 +423,7 @@ def test_only_the_dataset_stands_after_success(tmp_path: Path) -> None:
 
 def test_shards_that_vanish_during_the_write_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without parts nobody else can be meant to finish the work."""
-    monkeypatch.setattr(Store, "size", lambda self, path: -1)
+    monkeypatch.setattr(Store, "size", lambda *_: -1)
     with pytest.raises(ss.StorageError, match="vanished while they were written"):
         write_dataset(ToySource(20), open_store(tmp_path / "out"), SMALL)
 

@@ -60,7 +60,9 @@ class ToySource:
         return ToySplit(self.count, self.ragged, info)
 
 
-def pack_toy(out: Path, count: int = 100, *, shard_size: int = 9_000, ragged: bool = False) -> ss.ShardDataset:
+def pack_toy(
+    out: Path, count: int = 100, *, shard_size: int = 9_000, ragged: bool = False, resume: bool = False
+) -> ss.ShardDataset:
     """A packed toy split of ``count`` samples, about nine to a shard."""
-    write_dataset(ToySource(count, ragged), open_store(out), WriteOptions(shard_size=shard_size))
+    write_dataset(ToySource(count, ragged), open_store(out), WriteOptions(shard_size=shard_size, resume=resume))
     return ss.open(out)
