@@ -66,7 +66,8 @@ def decode_image(data: memoryview | bytes, where: str) -> Image.Image:
         return Image.fromarray(load_array(bytes(data), where)).convert("RGB")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return image.convert("RGB")
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")  # convert copies RGB as well
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UndecodableImage(f"{where}: the image does not decode: {error}") from error
 

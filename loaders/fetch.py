@@ -59,10 +59,11 @@ class Fetcher:
             return None
         data = self._bytes(shard, offset, size)
         if self.verify and not members.verified[row]:
-            expected = int(members.checksum[row])
-            if xxhash.xxh3_64_intdigest(data) != expected and self._fetch_again(shard):
+            expected, found = int(members.checksum[row]), xxhash.xxh3_64_intdigest(data)
+            if found != expected and self._fetch_again(shard):
                 data = self._bytes(shard, offset, size)
-            self._check(data, expected, shard, row, name)
+                found = xxhash.xxh3_64_intdigest(data)
+            self._check(found, expected, shard, row, name)
             members.verified[row] = True
         return data
 
@@ -113,8 +114,7 @@ class Fetcher:
                 " Restore it, or pack again."
             ) from error
 
-    def _check(self, data: memoryview | bytes, expected: int, shard: int, row: int, name: str) -> None:
-        found = xxhash.xxh3_64_intdigest(data)
+    def _check(self, found: int, expected: int, shard: int, row: int, name: str) -> None:
         if found != expected:
             rows = self.rows(shard)
             raise ChecksumMismatch(

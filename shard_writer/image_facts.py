@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import UndecodableImage
 from .jpeg_header import plain_frame
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow opens MPO as JPEG; named here it would be a KeyError
 MAX_PIXELS = 500_000_000
 _ORIENTATION = 0x0112
 

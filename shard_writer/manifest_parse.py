@@ -143,6 +143,9 @@ def _check(split: SplitManifest, name: str, where: str) -> None:
         _damaged(where, f"image field {split.image_field!r} is not among its fields {', '.join(split.fields)}")
     if split.label_column is not None and split.columns.get(split.label_column) != "int64":
         _damaged(where, f"label column {split.label_column!r} is no int64 among its columns {', '.join(split.columns)}")
+    for kind, named in (("image", split.image_field), ("class", split.label_column)):
+        if named is None and kind in split.fields.values():
+            _damaged(where, f"it has a field of type {kind!r} and names none as its {kind}")
     counted = sum(shard.samples for shard in split.shards)
     if split.samples != counted:
         _damaged(where, f"{split.samples:,} samples stated, its shards hold {counted:,}")
