@@ -18,6 +18,7 @@ from shardstream.shard_writer.storage import Store, open_store
 from shardstream.shard_writer.write import WriteOptions, write_dataset
 
 from .helpers import picture_folder, tree
+from .test_write_refuses import Odd
 from .toy import ToySource, pack_toy
 
 SMALL = WriteOptions(shard_size=9_000)
