@@ -135,7 +135,8 @@ class ShardDataset:
                 found = found if isinstance(found, dict) else {name: found}
                 item.update({key: value for key, value in found.items() if key not in item})
             else:
-                item[name] = None if payload is None else bytes(payload)
+                # somebody else's member may be called .key or .label
+                item[f".{name}" if name in item else name] = None if payload is None else bytes(payload)
         return item
 
     def _json(self, payload: memoryview | bytes, name: str, shard: int, row: int) -> Any:

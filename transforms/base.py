@@ -10,6 +10,7 @@ transform added beside a crop does not move the crop.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -35,7 +36,7 @@ class Transform(nn.Module):
         return self
 
 
-class RandomTransform(Transform):
+class RandomTransform(Transform, ABC):
     """Draws per-sample parameters from counted randomness, then applies them to the whole batch.
 
     A row of the result depends on that row's pixels, size and seed, on nothing else.
@@ -56,13 +57,13 @@ class RandomTransform(Transform):
         stage = text_word(f"{self.name}/{self.occurrence}")
         return uniform(mix(seeds[:, None], stage, np.arange(count, dtype=np.uint64)))
 
+    @abstractmethod
     def draw(self, sizes: NDArray[np.int64], seeds: NDArray[np.uint64]) -> NDArray[Any]:
         """Parameters (B, ...) for images of ``sizes`` (B, 2) h, w."""
-        raise NotImplementedError(f"{self.name} must define draw(sizes, seeds)")
 
+    @abstractmethod
     def apply_to(self, images: Images, params: NDArray[Any]) -> Images:
         """The images with ``params`` applied row by row."""
-        raise NotImplementedError(f"{self.name} must define apply_to(images, params)")
 
     def forward(self, batch: Batch) -> Batch:
         images = images_of(batch, self.name)
