@@ -7,7 +7,7 @@ from rich.progress import track
 from torch import nn
 
 from ..loaders import Loader
-from .progress import console
+from .progress import notes
 
 
 def small_network(classes: int) -> nn.Sequential:
@@ -37,7 +37,7 @@ def train_digits(loader: Loader, epochs: int, classes: int, seed: int = 0) -> nn
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=epochs * len(loader))
     model.train()
-    for _ in track(range(epochs), "train digits        ", console=console):
+    for _ in track(range(epochs), "train digits        ", console=notes, disable=not notes.is_terminal):
         for batch in loader:
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(batch["image"]), batch["label"])

@@ -1,4 +1,4 @@
-"""Progress on a terminal: a bar per split with rate and time left; plain lines where the output is no terminal."""
+"""Progress on a terminal: a bar per split with rate and time left, on stderr; nothing where that is no terminal."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 # Names, paths and captions are printed as they are: "[x]" is no style, ":apple:" no picture.
 console = Console(markup=False, emoji=False, highlight=False)
+# Results go to stdout, which may be piped into a JSON reader; progress goes to people.
+notes = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 class Bars:
@@ -23,7 +25,8 @@ class Bars:
             MofNCompleteColumn(),
             TextColumn(f"{unit}  " + "{task.fields[rate]}"),
             TimeRemainingColumn(),
-            console=console,
+            console=notes,
+            disable=not notes.is_terminal,
         )
         self._task: TaskID | None = None
         self._bytes = 0

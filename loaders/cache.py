@@ -44,9 +44,9 @@ class ShardCache:
         ChecksumMismatch for wrong bytes, FileNotFoundError for an absent shard, StorageError where it cannot be kept.
         """
         target = self._target(entry)
-        if _whole(target, entry):
-            return target
         try:
+            if _whole(target, entry):
+                return target
             with self._lock(entry.sha256):
                 if _whole(target, entry):
                     return target

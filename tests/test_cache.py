@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -66,7 +67,7 @@ def test_each_shard_is_downloaded_once_and_again_never(
     remote: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two epochs, then a new dataset object as another process would have it."""
-    expected = [key for key in opened(tmp_path).index["key"].to_pylist()]
+    expected = opened(tmp_path).index["key"].to_pylist()
     reads = Reads(monkeypatch)
     ds = opened(tmp_path)
     assert keys(ds) == keys(ds) == keys(opened(tmp_path)) == expected
@@ -133,7 +134,7 @@ def test_a_missing_or_shortened_remote_shard_is_named(remote: Store, tmp_path: P
 def test_a_cache_that_cannot_be_written_is_named(remote: Store, tmp_path: Path) -> None:
     """With what to do; it is no fault of the shard."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ss.StorageError, match="in the cache .*file/cache: .* Choose another cache_dir"):
+    with pytest.raises(ss.StorageError, match=r"in the cache .*file/cache: .* Choose another cache_dir"):
         keys(opened(tmp_path / "file" / "cache"))
 
 
@@ -180,8 +181,6 @@ print(json.dumps([key for batch in ss.Loader(ds, batch_size=4) for key in batch[
 @pytest.mark.s3
 def test_two_processes_download_each_shard_once(weed: Any, tmp_path: Path) -> None:
     """Started together on the same shards: one fetches, the other waits for the finished file."""
-    import json
-
     url = weed.url("single-flight")
     manifest = write_dataset(ToySource(30), open_store(url, weed.storage_options), WriteOptions(shard_size=9_000))
     assert manifest is not None
