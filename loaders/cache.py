@@ -12,7 +12,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -50,9 +50,7 @@ class ShardCache:
             with self._lock(entry.sha256):
                 if _whole(target, entry):
                     return target
-                if self._used() + entry.bytes > self.limit:
-                    return None
-                return self._download(store, path, entry, target)
+                return self._download(store, path, entry, target) if self._reserve(target, entry.bytes) else None
         except (FileNotFoundError, StorageError):
             raise
         except OSError as error:
@@ -79,13 +77,31 @@ class ShardCache:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    def _reserve(self, target: Path, size: int) -> bool:
+        """Claim room for a shard with an empty file of its full size, which every other process counts."""
+        with self._lock("used"):
+            self._remove_abandoned()
+            if self._used() + size > self.limit:
+                return False
+            with open(_partial(target), "wb") as file:
+                file.truncate(size)
+        return True
+
     def _used(self) -> int:
-        return sum(file.stat().st_size for file in self.folder.glob("*.tar"))
+        """Bytes kept and claimed; parts first, so that one that becomes whole meanwhile is rather counted twice."""
+        return sum(_size(file) or 0 for kind in ("*.part", "*.tar") for file in self.folder.glob(kind))
+
+    def _remove_abandoned(self) -> None:
+        """Drop what a killed process left half-loaded: its lock is free."""
+        for partial in self.folder.glob("*.part"):
+            with open(partial.with_suffix(".lock"), "wb") as lock, suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                partial.unlink(missing_ok=True)
 
     def _download(self, store: Store, path: str, entry: ShardEntry, target: Path) -> Path:
-        partial = target.with_suffix(".part")  # under the lock, so this name is ours
+        partial = _partial(target)
         try:
-            with open(partial, "wb") as file:
+            with open(partial, "r+b") as file:
                 found = _copy(store, path, entry.bytes, file)
             if found != entry.sha256:
                 raise ChecksumMismatch(
@@ -98,12 +114,21 @@ class ShardCache:
         return target
 
 
+def _partial(target: Path) -> Path:
+    """Where a shard grows: whoever holds the shard's lock owns this name."""
+    return target.with_suffix(".part")
+
+
 def _whole(target: Path, entry: ShardEntry) -> bool:
     """Whether the shard is there in its full size; its members are checked when they are read."""
+    return _size(target) == entry.bytes
+
+
+def _size(file: Path) -> int | None:
     try:
-        return target.stat().st_size == entry.bytes
+        return file.stat().st_size
     except FileNotFoundError:
-        return False
+        return None
 
 
 def _copy(store: Store, path: str, size: int, file: BinaryIO) -> str:

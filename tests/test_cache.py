@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import shardstream as ss
-from shardstream.loaders.cache import ENVIRONMENT, default_folder
+from shardstream.loaders.cache import ENVIRONMENT, ShardCache, default_folder
 from shardstream.shard_writer.manifest import ShardEntry
 from shardstream.shard_writer.storage import Store, open_store
 from shardstream.shard_writer.write import WriteOptions, write_dataset
@@ -90,6 +90,28 @@ def test_what_does_not_fit_is_read_in_ranges_and_what_is_kept_stays(
     assert 1 <= len(before) < len(ds.info.shards)
     assert sum(path.stat().st_size for path in kept(tmp_path)) <= 2 * size + 100
     assert len(reads.paths) == sum(shard.samples for shard in ds.info.shards[len(before) :])
+
+
+def test_the_bound_holds_while_many_shards_are_loading(
+    remote: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room is claimed before the first byte is fetched; a claim whose process died is dropped."""
+    first, second = opened(tmp_path).info.shards[:2]
+    cache = ShardCache(tmp_path, limit=first.bytes + second.bytes - 1)
+    (tmp_path / f"{second.sha256}.part").write_bytes(bytes(second.bytes))  # left by a kill -9
+    real, meanwhile = Store.read, list[Any]()
+
+    def read(store: Store, path: str, start: int = 0, end: int | None = None) -> bytes:
+        if not meanwhile:
+            meanwhile.append("started")
+            meanwhile.append(cache.fetch(remote, f"train/{second.name}", second))
+        return real(store, path, start, end)
+
+    monkeypatch.setattr(Store, "read", read)
+    assert cache.fetch(remote, f"train/{first.name}", first) is not None
+    assert meanwhile == ["started", None]
+    assert [path.stat().st_size for path in kept(tmp_path)] == [first.bytes]
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_a_copy_that_rotted_is_fetched_again(remote: Store, tmp_path: Path) -> None:
