@@ -174,13 +174,26 @@ def _print_statistics(name: str, values: Mapping[str, Any]) -> None:
             numbers = "  ".join(f"{value:.6f}" for value in values[key])
             console.print(f"  pixel {label:<5} {numbers}   (pooled over {values['pixels']:,} pixels)")
     for column, histogram in values.get("histograms", {}).items():
-        _print_histogram(column, histogram)
+        _print_histogram(column, histogram, values.get("object_histograms", {}).get(column))
+    for column, pairs in values.get("co_occurrence", {}).items():
+        _print_pairs(column, pairs)
 
 
-def _print_histogram(column: str, histogram: Mapping[str, int], most: int = 20) -> None:
-    console.print(f"  {column}: {len(histogram)} values, {sum(histogram.values()):,} images")
+def _print_pairs(column: str, pairs: Mapping[str, Mapping[str, int]], most: int = 5) -> None:
+    flat = sorted(((count, a, b) for a, row in pairs.items() for b, count in row.items()), reverse=True)
+    shown = ", ".join(f"{a} + {b} {count:,}" for count, a, b in flat[:most])
+    console.print(Text(f"  {column} most often together: {shown}"))
+
+
+def _print_histogram(
+    column: str, histogram: Mapping[str, int], objects: Mapping[str, int] | None, most: int = 20
+) -> None:
+    """Images per value as bars; for list columns the objects too."""
+    held = f", {sum(objects.values()):,} objects" if objects else ""
+    console.print(f"  {column}: {len(histogram)} values, {sum(histogram.values()):,} images{held}")
     peak = max(histogram.values(), default=1) or 1
     for value, count in list(histogram.items())[:most]:
-        console.print(f"    {value:<24.24} {count:>8,} {'█' * round(30 * count / peak)}")
+        number = f"{count:>8,} / {objects[value]:>8,}" if objects else f"{count:>8,}"
+        console.print(f"    {value:<24.24} {number} {'█' * round(30 * count / peak)}")
     if len(histogram) > most:
         console.print(f"    ... and {len(histogram) - most} more (--json shows all)")

@@ -82,17 +82,21 @@ class Manifest:
     licence: str
     homepage: str
     classes: Mapping[str, tuple[str, ...]]
+    class_ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Label column -> original class ids, where labels are ranks of those."""
     source: Mapping[str, Any]
     notes: tuple[str, ...]
     splits: Mapping[str, SplitManifest]
 
     def to_json(self) -> bytes:
         body = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        if not self.class_ids:
+            del body["class_ids"]
         return (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode()
 
     def with_splits(self, other: Manifest) -> Manifest:
         """Our splits and the splits of another of the same dataset."""
-        if self.name != other.name or self.classes != other.classes:
+        if (self.name, self.classes, self.class_ids) != (other.name, other.classes, other.class_ids):
             raise ManifestError(
                 f"cannot add splits of {other.name!r} to a dataset of {self.name!r}: name or classes differ."
                 " Choose another --out."

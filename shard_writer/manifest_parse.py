@@ -32,6 +32,10 @@ def parse(body: Any, where: str) -> Manifest:
         classes={
             column: _texts(names, f"{where}: classes") for column, names in _value(body, "classes", dict, where).items()
         },
+        class_ids={
+            column: _ids(ids, f"{where}: class_ids")
+            for column, ids in _value({"class_ids": {}, **body}, "class_ids", dict, where).items()
+        },
         source=_value(body, "source", dict, where),
         notes=_texts(_value(body, "notes", list, where), f"{where}: notes"),
         splits={name: _split(name, split, f"{where}, split {name!r}") for name, split in splits.items()},
@@ -65,6 +69,12 @@ def _value(body: Mapping[str, Any], name: str, kind: type[_T], where: str) -> _T
 def _texts(values: Any, where: str) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         _damaged(where, f"{values!r:.60} is no list of text")
+    return tuple(values)
+
+
+def _ids(values: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(type(value) is int for value in values):
+        _damaged(where, f"{values!r:.60} is no list of integers")
     return tuple(values)
 
 

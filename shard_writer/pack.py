@@ -188,10 +188,14 @@ def _add_sample(
     for name, values in rows.items():
         values.append(row[name])
     statistics.add(
-        facts, {name: row[name] for name in info.columns if name == info.label_column or name.endswith("label")}
+        facts, {name: row[name] for name in info.columns if _is_label(name, info)}
     )
     if job.pixel_stats:
         statistics.add_pixels(sample.image, sample.key)
+
+
+def _is_label(column: str, info: SplitInfo) -> bool:
+    return column == info.label_column or column.endswith(("label", "labels"))
 
 
 def _members(sample: Sample, image_field: str, has_class: bool) -> Iterator[tuple[str, bytes]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -25,22 +27,28 @@ class Statistics:
     highs: dict[str, int] = field(default_factory=dict)
     histograms: dict[str, dict[str, int]] = field(default_factory=dict)
     """Column -> value -> images that hold it."""
+    objects: dict[str, dict[str, int]] = field(default_factory=dict)
+    """List column -> value -> times it occurs, several in one image counted each."""
+    pairs: dict[str, dict[str, int]] = field(default_factory=dict)
+    """List column -> ``"a,b"`` (a < b) -> images that hold both."""
     pixels: int = 0
     pixel_sum: list[int] = field(default_factory=lambda: [0, 0, 0])
     pixel_square_sum: list[int] = field(default_factory=lambda: [0, 0, 0])
 
     def add(self, facts: ImageFacts, labels: Mapping[str, Any]) -> None:
-        """Count one image: its size, and the values of its label columns (a list counts each value once)."""
+        """Count one image: its size, and the values of its label columns (of a list: in images, objects and pairs)."""
         self.samples += 1
         for name, value in (("width", facts.width), ("height", facts.height)):
             self.sums[name] = self.sums.get(name, 0) + value
             self.lows[name] = min(self.lows.get(name, value), value)
             self.highs[name] = max(self.highs.get(name, value), value)
         for column, value in labels.items():
-            histogram = self.histograms.setdefault(column, {})
-            for item in set(value) if isinstance(value, list) else {value}:
-                if item is not None:
-                    histogram[str(item)] = histogram.get(str(item), 0) + 1
+            values = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
+            held = sorted(set(values))
+            _count(self.histograms, column, map(str, held))
+            if isinstance(value, list) and all(type(item) is int for item in values):
+                _count(self.objects, column, map(str, values))
+                _count(self.pairs, column, (f"{a},{b}" for a, b in combinations(held, 2)))
 
     def add_pixels(self, data: bytes, key: str) -> None:
         """Count the pixels of one image as 8-bit RGB."""
@@ -70,11 +78,18 @@ def merge(parts: Iterable[Mapping[str, Any]]) -> Statistics:
             total.sums[name] = total.sums.get(name, 0) + part["sums"][name]
             total.lows[name] = min(total.lows.get(name, part["lows"][name]), part["lows"][name])
             total.highs[name] = max(total.highs.get(name, part["highs"][name]), part["highs"][name])
-        for column, histogram in part["histograms"].items():
-            merged = total.histograms.setdefault(column, {})
-            for value, count in histogram.items():
-                merged[value] = merged.get(value, 0) + count
+        for name in ("histograms", "objects", "pairs"):
+            for column, histogram in part[name].items():
+                merged = getattr(total, name).setdefault(column, {})
+                for value, count in histogram.items():
+                    merged[value] = merged.get(value, 0) + count
     return total
+
+
+def _count(histograms: dict[str, dict[str, int]], column: str, values: Iterable[str]) -> None:
+    histogram = histograms.setdefault(column, {})
+    for value, count in Counter(values).items():
+        histogram[value] = histogram.get(value, 0) + count
 
 
 def summary(total: Statistics, classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
@@ -91,6 +106,9 @@ def summary(total: Statistics, classes: Mapping[str, tuple[str, ...]]) -> dict[s
         },
         "histograms": {name: _histogram(values, classes.get(name)) for name, values in total.histograms.items()},
     }
+    if total.objects:
+        result["object_histograms"] = {n: _histogram(values, classes.get(n)) for n, values in total.objects.items()}
+        result["co_occurrence"] = {n: _pairs(values, classes.get(n)) for n, values in total.pairs.items()}
     return result | pixel_summary(total)
 
 
@@ -117,6 +135,15 @@ def _histogram(values: Mapping[str, int], names: tuple[str, ...] | None) -> dict
     if names is not None:
         return {name: values.get(str(i), 0) for i, name in enumerate(names)}
     return dict(sorted(values.items(), key=lambda item: (len(item[0]), item[0])))
+
+
+def _pairs(values: Mapping[str, int], names: tuple[str, ...] | None) -> dict[str, dict[str, int]]:
+    """Class -> later class -> images that hold both; pairs that never meet are left out."""
+    result: dict[str, dict[str, int]] = {}
+    for pair in sorted(values, key=lambda pair: [int(item) for item in pair.split(",")]):
+        first, second = (names[int(item)] if names and int(item) < len(names) else item for item in pair.split(","))
+        result.setdefault(first, {})[second] = values[pair]
+    return result
 
 
 def rgb_pixels(data: bytes, key: str) -> np.ndarray:

@@ -64,6 +64,8 @@ class About:
     homepage: str = ""
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Label column -> class names."""
+    class_ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Label column -> the benchmark's own id of each class, where labels are ranks of those (COCO: 1..90 with gaps)."""
     identity: Mapping[str, str] = field(default_factory=dict)
     """File name -> digest or size of what was read. No paths, hosts or times."""
     notes: tuple[str, ...] = ()

@@ -229,6 +229,7 @@ def _manifest(source: Source, splits: Mapping[str, SplitManifest]) -> Manifest:
         licence=about.licence,
         homepage=about.homepage,
         classes=dict(about.classes),
+        class_ids=dict(about.class_ids),
         source=dict(about.identity),
         notes=about.notes,
         splits=dict(splits),
