@@ -13,11 +13,14 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from ..errors import OptionError, UndecodableImage
+from ..moving import crop_annotations
 from .batch import Batch, stack_images
 from .config import StreamConfig
 from .dataset import ShardDataset
 from .decode import DecodePlanner, Plan, decode_image, decode_pixels, plan_row
+from .objects import caption_fields, object_fields
 from .seeding import seeded
+from .views import View
 
 I64 = NDArray[np.int64]
 
@@ -32,6 +35,8 @@ class Rows:
     copies: I64
     keys: list[str]
     seeds: NDArray[np.uint64]
+    parts: I64
+    """Which annotation of its image each item is; -1 for the whole image."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -62,7 +67,11 @@ class Assembler:
         if self.ds.transform is not None:
             batch.update(self._items(rows, size))
         elif self.ds.info.image_field is not None:
-            self._images(rows, size, batch)
+            plan = self._images(rows, size, batch)
+            self._annotate(rows, size, batch)
+            if plan is not None:
+                crop = padded(plan.crop_xyxy, size, 0)
+                batch.update(crop_annotations(batch, crop, plan.out_hw))
         if self.transform is not None:
             batch = self.transform(batch)
         return batch.rename(dict(self.config.rename)) if self.config.rename else batch
@@ -84,10 +93,11 @@ class Assembler:
             batch["label"] = padded(np.array(labels, dtype=np.int64), size, -100)
         return batch
 
-    def _images(self, rows: Rows, size: int, batch: Batch) -> None:
+    def _images(self, rows: Rows, size: int, batch: Batch) -> Plan | None:
+        """Decode into ``batch``; the plan they were decoded to."""
         if self.config.sample_transform is not None:
             batch["image"] = self._sample_transformed(rows, size, self.config.sample_transform)
-            return
+            return None
         plan = self._plan(rows, batch)
         images = [self._pixels(rows, i, plan) for i in range(len(rows))]
         batch["image"] = stack_images(images, size)
@@ -96,6 +106,24 @@ class Assembler:
                 batch["image"] = torch.zeros(size, 3, *plan.out_hw, dtype=torch.uint8)
             batch["crop"] = padded(plan.crop_xyxy.astype(np.float32), size, 0)
             batch["flipped"] = padded(plan.flip, size, 0)
+        return plan
+
+    def _annotate(self, rows: Rows, size: int, batch: Batch) -> None:
+        """The fields that the view and the declared columns ask for, moved with the pixels that were decoded."""
+        columns = self.ds.info.columns
+        whole = self.config.view == "image"
+        wanted = [name for name in ("n_objects", "n_captions") if name in columns and (whole or name == "n_captions")]
+        if not wanted or "json" not in self.ds.info.fields:
+            return
+        records = [self.ds.record(int(shard), int(row)) for shard, row in zip(rows.shards, rows.rows, strict=True)]
+        if "image_id" in columns:
+            batch["image_id"] = padded(np.array([r["image_id"] for r in records], dtype=np.int64), size, -1)
+        if "n_objects" in wanted:
+            keypoints = "n_keypoints" in columns
+            batch.update(object_fields(records, size, keypoints=keypoints, masks=self.config.masks))
+        if "n_captions" in wanted:
+            one_each = View.parse(self.config.view).one_each
+            batch.update(caption_fields(records, rows.parts.tolist() if one_each else None, size))
 
     def _plan(self, rows: Rows, batch: Batch) -> Plan | None:
         if not hasattr(self.transform, "decode_plan"):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .decode import U8
+
+if TYPE_CHECKING:
+    from .targets import Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,21 @@ class Batch(dict[str, Any]):
             if name != "seed" and isinstance(value, Tensor | RaggedImages):
                 moved[name] = value.to(device, non_blocking=non_blocking)
         return moved
+
+    def targets(
+        self, *, labels: Labels = "category_id", masks: bool = False, training: bool = False
+    ) -> list[dict[str, Any]]:
+        """One dict per row as torchvision's detectors take them; empty (0, 4) boxes where there is no object.
+
+        boxes (tv_tensors.BoundingBoxes, XYXY in pixels of ``image``), labels, area, iscrowd, ann_id, image_id, and
+        keypoints where the dataset has them. ``labels``: ``category_id``, the benchmark's own (COCO 1..90, so a model
+        of 91 outputs, as torchvision's); ``contiguous``, 0..79, as detectron2; ``contiguous+1``, with 0 for background.
+        ``masks`` draws (N, H, W) uint8 (the loader needs masks=True). ``training`` leaves out crowds and boxes of no
+        width or height, which detectors refuse. Raises OptionError where the boxes did not follow the pixels.
+        """
+        from .targets import targets  # torchvision takes a second to import, and most batches have no boxes
+
+        return targets(self, labels=labels, masks=masks, training=training)
 
     def rename(self, names: dict[str, str]) -> Batch:
         """The same values under other names."""

@@ -24,6 +24,8 @@ class StreamOptions(TypedDict, total=False):
     rename: Mapping[str, str]
     world: World
     shuffle_window: int
+    view: str
+    masks: bool
 
 
 class LoaderOptions(StreamOptions, total=False):
@@ -59,8 +61,17 @@ class StreamConfig:
     world: World = field(default_factory=World.from_environment)
     shuffle_window: int = WINDOW
     """Neighbours in a shard that are permuted together; with the lanes it sets how far samples travel."""
+    view: str = "image"
+    """What an item is: ``image`` with all its annotations; ``caption``, one item per caption; ``caption:random``, one
+    drawn per image and epoch; ``caption:first``; ``caption:all``, images with their captions as lists."""
+    masks: bool = False
+    """Carry objects' segmentations, so that ``batch.targets(masks=True)`` can draw them."""
 
     def __post_init__(self) -> None:
+        if self.view == "caption:random" and not self.shuffle:
+            raise OptionError(
+                "view 'caption:random' draws, and shuffle=False (evaluation) draws nothing; use 'caption'."
+            )
         if self.batch_size is not None and self.global_batch_size is not None:
             raise OptionError(
                 f"batch_size {self.batch_size} (per rank) and global_batch_size {self.global_batch_size} are both given;"

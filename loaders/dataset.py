@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import operator
 import os
@@ -11,6 +12,7 @@ from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..errors import CorruptData, OptionError
@@ -21,6 +23,7 @@ from ..shard_writer.storage import Store, open_store
 from .cache import ShardCache, default_folder
 from .decode import decode_image
 from .fetch import Fetcher
+from .selection import selected_rows
 
 Item = dict[str, Any]
 ItemTransform = Callable[[dict[str, list[Any]]], Mapping[str, Sequence[Any]]]
@@ -44,9 +47,11 @@ class ShardDataset:
         self.fetcher = Fetcher(store, split, cache, verify)
         self.counts: NDArray[np.int64] = np.array([shard.samples for shard in split.shards], dtype=np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self.counts)])
+        self._selected: NDArray[np.int64] | None = None  # rows of the split, sorted
+        self._first_rows = self._starts  # of each shard in the whole split
 
     def __len__(self) -> int:
-        return self.info.samples
+        return int(self.counts.sum())
 
     def __repr__(self) -> str:
         return (
@@ -56,8 +61,10 @@ class ShardDataset:
 
     @property
     def digest(self) -> str:
-        """Identity of the content; orders and saved states depend on it."""
-        return self.info.digest
+        """Identity of the content and selection; orders and saved states depend on it."""
+        if self._selected is None:
+            return self.info.digest
+        return hashlib.sha256(self.info.digest.encode() + self._selected.tobytes()).hexdigest()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -76,7 +83,40 @@ class ShardDataset:
 
     def index_columns(self, columns: Sequence[str] | None) -> pa.Table:
         """Some columns of the index; labels scan without touching offsets."""
-        return SplitIndex(self.store, self.info).table(columns)
+        table = SplitIndex(self.store, self.info).table(columns)
+        return table if self._selected is None else table.take(self._selected)
+
+    def column(self, name: str) -> NDArray[np.int64]:
+        """An integer column of the index, (len(ds),), -1 where null."""
+        values: NDArray[np.int64] = self.index_columns([name])[name].cast(pa.int64()).fill_null(-1).to_numpy()
+        return values
+
+    def select(self, rows: Sequence[int] | NDArray[Any] | pc.Expression) -> ShardDataset:
+        """A view of some rows, in canonical order: positions, a mask (len(ds),), or an expression over the index.
+
+        ``ds.select(pc.field("karpathy") == "val")`` is Karpathy's validation split; no byte is rewritten. Raises
+        OptionError for rows that do not exist or stand there twice, or a mask of another length.
+        """
+        chosen = selected_rows(self, rows)
+        view = copy(self)
+        view._selected = chosen if self._selected is None else self._selected[chosen]
+        view._starts = np.searchsorted(view._selected, self._first_rows)
+        view.counts = np.diff(view._starts)
+        return view
+
+    def row_numbers(self, shards: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows in their shards' tars of places among the selected rows, each (n,)."""
+        if self._selected is None:
+            return places
+        rows: NDArray[np.int64] = self._selected[self._starts[shards] + places] - self._first_rows[shards]
+        return rows
+
+    def rows_of(self, shard: int) -> NDArray[np.int64]:
+        """The selected rows of a shard, in tar order."""
+        if self._selected is None:
+            return np.arange(self.info.shards[shard].samples)
+        chosen = self._selected[self._starts[shard] : self._starts[shard + 1]] - self._first_rows[shard]
+        return np.asarray(chosen, dtype=np.int64)
 
     @property
     def urls(self) -> list[str]:
@@ -86,10 +126,11 @@ class ShardDataset:
     def locate(self, index: int) -> tuple[int, int]:
         """Shard and row of a canonical index."""
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return shard, index - int(self._starts[shard])
+        place = index - int(self._starts[shard])
+        return shard, place if self._selected is None else int(self.rows_of(shard)[place])
 
     def shard_start(self, shard: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Canonical index of each shard's first row."""
+        """Index of each shard's first selected row."""
         starts: NDArray[np.int64] = self._starts[shard]
         return starts
 
@@ -139,6 +180,16 @@ class ShardDataset:
                 item[f".{name}" if name in item else name] = None if payload is None else bytes(payload)
         return item
 
+    def record(self, shard: int, row: int) -> Item:
+        """A sample's JSON, without its image; raises CorruptData where it has none or it is no object."""
+        payload = self.fetcher.member(shard, row, "json")
+        found = None if payload is None else self._json(payload, "json", shard, row)
+        if not isinstance(found, dict):
+            raise CorruptData(
+                f"{self.where(shard, row)}: its 'json' member is {type(found).__name__}, expected an object."
+            )
+        return found
+
     def _json(self, payload: memoryview | bytes, name: str, shard: int, row: int) -> Any:
         try:
             return json.loads(bytes(payload))
@@ -168,6 +219,8 @@ class ShardDataset:
 
     def webdataset(self, **options: Any) -> Any:
         """A plain ``wds.WebDataset`` pipeline over these shards; options go to webdataset unchanged."""
+        if self._selected is not None:
+            raise OptionError("webdataset reads whole shards, this is a selection of rows; call it on the whole split.")
         from .interop import webdataset_pipeline
 
         return webdataset_pipeline(self, options)

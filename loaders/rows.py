@@ -60,6 +60,8 @@ class ShardRows:
     """(rows, 2) image height and width."""
     members: dict[str, Members] = field(repr=False)
     label: NDArray[np.int64] | None = None
+    numbers: dict[str, NDArray[np.int64]] = field(default_factory=dict, repr=False)
+    """Integer columns that the source declared (counts, ids), -1 where null."""
 
 
 def shard_rows(table: pa.Table, split: SplitManifest) -> ShardRows:
@@ -70,6 +72,7 @@ def shard_rows(table: pa.Table, split: SplitManifest) -> ShardRows:
         sizes=np.stack([_int64(table["height"], 0), _int64(table["width"], 0)], axis=1),
         members={name: _members(table, name) for name in split.fields},
         label=label,
+        numbers={name: _int64(table[name], -1) for name, kind in split.columns.items() if kind == "int64"},
     )
 
 

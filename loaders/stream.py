@@ -10,16 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ..counted import mix, text_word
+from ..counted import mix, text_word, uniform
 from ..errors import OptionError
 from .assemble import Assembler, Rows
 from .batch import Batch
 from .config import StreamConfig, StreamOptions
 from .dataset import ShardDataset
 from .order import EpochOrder, OrderSpec, rank_positions
+from .views import Items, View
 
 STATE_VERSION = 1
-_SAMPLE = text_word("sample")
+_SAMPLE, _PART = text_word("sample"), text_word("part")
+I64 = NDArray[np.int64]
 
 
 class Stream(IterableDataset[Batch]):
@@ -34,7 +36,11 @@ class Stream(IterableDataset[Batch]):
         super().__init__()
         self.ds = ds
         self.config = StreamConfig(**options)
-        self.spec = OrderSpec.for_size(len(ds), self.config.shuffle, self.config.seed, self.config.shuffle_window)
+        self.view = View.parse(self.config.view)
+        self.items = Items(ds, self.view)
+        self.spec = OrderSpec.for_size(
+            len(self.items), self.config.shuffle, self.config.seed, self.config.shuffle_window
+        )
         self.assembler = Assembler.of(ds, self.config)
         # (epoch, first position) in shared memory, so that set_epoch reaches persistent workers.
         self._place = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
@@ -45,8 +51,10 @@ class Stream(IterableDataset[Batch]):
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Choose the epoch (and the position within it) of the next ``iter``."""
-        if epoch < 0 or not 0 <= position <= len(self.ds):
-            raise OptionError(f"epoch {epoch}, position {position}: both count from 0, up to {len(self.ds)} positions.")
+        if epoch < 0 or not 0 <= position <= len(self.items):
+            raise OptionError(
+                f"epoch {epoch}, position {position}: both count from 0, up to {len(self.items)} positions."
+            )
         self._place[0], self._place[1] = epoch, position
 
     def __len__(self) -> int:
@@ -54,7 +62,7 @@ class Stream(IterableDataset[Batch]):
 
     def steps(self, position: int = 0) -> int:
         """Batches that each rank takes from a position to the end of the epoch."""
-        left, size = len(self.ds) - position, self.config.global_batch
+        left, size = len(self.items) - position, self.config.global_batch
         return left // size if self.config.drops_last else -(-left // size)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -62,6 +70,7 @@ class Stream(IterableDataset[Batch]):
         spec = self.spec
         return {
             "digest": self.ds.digest,
+            "view": str(self.view),
             "shuffle": spec.shuffle,
             "seed": spec.seed,
             "lanes": spec.lanes,
@@ -72,32 +81,47 @@ class Stream(IterableDataset[Batch]):
         epoch, position = (int(value) for value in self._place)
         worker = get_worker_info()
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        order = EpochOrder(self.ds.counts, self.spec, epoch)
+        order = EpochOrder(self.items.counts, self.spec, epoch)
         for step in range(first, self.steps(position), stride):
             start = position + step * self.config.global_batch
-            yield self._batch(order, start, min(start + self.config.global_batch, len(self.ds)))
+            yield self._batch(order, start, min(start + self.config.global_batch, len(self.items)))
 
     def _batch(self, order: EpochOrder, start: int, stop: int) -> Batch:
         world = self.config.world
         positions = rank_positions(start, stop, world.rank, world.world_size, self.config.shuffle)
-        shards, rows = order.locate(positions)
+        shards, items = order.locate(positions)
+        places, parts = self.items.locate(shards, items)
+        rows = self.ds.row_numbers(shards, places)
         keys = [self.ds.fetcher.rows(int(shard)).keys[row] for shard, row in zip(shards, rows, strict=True)]
+        seeds = self._seeds(order.epoch, keys, parts)
         return self.assembler.batch(
             Rows(
                 shards=shards,
                 rows=rows,
-                index=self.ds.shard_start(shards) + rows,
+                index=self.ds.shard_start(shards) + places,
                 copies=np.zeros(len(rows), dtype=np.int64),
                 keys=keys,
-                seeds=self._seeds(order.epoch, keys),
+                seeds=seeds,
+                parts=self._drawn(shards, rows, seeds) if self.view.policy == "random" else parts,
             ),
             self.config.rows,
         )
 
-    def _seeds(self, epoch: int, keys: list[str]) -> NDArray[np.uint64]:
+    def _drawn(self, shards: I64, rows: I64, seeds: NDArray[np.uint64]) -> I64:
+        """One part of each image, uniformly, from its seed of this epoch."""
+        column = self.view.column or ""
+        counts = np.array(
+            [self.ds.fetcher.rows(int(s)).numbers[column][row] for s, row in zip(shards, rows, strict=True)],
+            dtype=np.int64,
+        )
+        return np.floor(uniform(mix(seeds, _PART)) * counts).astype(np.int64)
+
+    def _seeds(self, epoch: int, keys: list[str], parts: I64) -> NDArray[np.uint64]:
         words = np.array([text_word(key) for key in keys], dtype=np.uint64)
         # Evaluation draws nothing, and must not differ between epochs even if a transform draws.
-        return mix(self.config.seed, epoch if self.config.shuffle else 0, words, 0, _SAMPLE)
+        seeds = mix(self.config.seed, epoch if self.config.shuffle else 0, words, 0, _SAMPLE)
+        # Each caption of an image gets a crop of its own; whole images keep the seed they always had.
+        return np.where(parts > 0, mix(seeds, _PART, np.maximum(parts, 0).astype(np.uint64)), seeds)
 
 
 def check_state(state: Mapping[str, Any], stream: Stream) -> tuple[int, int]:

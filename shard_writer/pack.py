@@ -187,9 +187,7 @@ def _add_sample(
         row[name] = getattr(facts, name)
     for name, values in rows.items():
         values.append(row[name])
-    statistics.add(
-        facts, {name: row[name] for name in info.columns if _is_label(name, info)}
-    )
+    statistics.add(facts, {name: row[name] for name in info.columns if _is_label(name, info)})
     if job.pixel_stats:
         statistics.add_pixels(sample.image, sample.key)
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import OptionError
+from ..moving import mirror_annotations, refuse_to_move
 from .base import RandomTransform, Transform, decoded_to_plan
-from .batch import Batch, Images, images_of, require_uint8, sizes_of, stacked, with_images
+from .batch import Batch, Images, images_of, require_uint8, seeds_of, sizes_of, stacked, with_images
 from .boxes import F64, I64, TRIES, center_corners, random_resized_boxes, require_pixels, resized_sizes, window_boxes
 from .options import Size, as_hw, as_interpolation, as_probability, as_range
 from .plan import DecodePlan, unflipped
@@ -51,7 +52,10 @@ class RandomResizedCrop(RandomTransform):
         return resize_crops(images, params, self.size, self.interpolation)
 
     def forward(self, batch: Batch) -> Batch:
-        return batch if decoded_to_plan(batch, self.size, self.name) else super().forward(batch)
+        if decoded_to_plan(batch, self.size, self.name):
+            return batch
+        refuse_to_move(batch, self.name)
+        return super().forward(batch)
 
     def decode_plan(self, keys: Sequence[str], sizes: I64, seeds: U64) -> DecodePlan:  # noqa: ARG002 - seeds hold keys
         """The boxes that ``forward`` would draw for images of these sizes."""
@@ -84,6 +88,7 @@ class Resize(Transform):
     def forward(self, batch: Batch) -> Batch:
         if decoded_to_plan(batch, None, self.name):
             return batch
+        refuse_to_move(batch, self.name)
         images = images_of(batch, self.name)
         require_uint8(images, self.name)
         return with_images(batch, resize_all(images, self.output_sizes(sizes_of(images)), self.interpolation))
@@ -108,6 +113,7 @@ class CenterCrop(Transform):
     def forward(self, batch: Batch) -> Batch:
         if decoded_to_plan(batch, self.size, self.name):
             return batch
+        refuse_to_move(batch, self.name)
         images = images_of(batch, self.name)
         corners = center_corners(sizes_of(images), self.size).tolist()
         if isinstance(images, Tensor):
@@ -174,6 +180,10 @@ class RandomCrop(RandomTransform):
         corners: I64 = np.floor(self.uniforms(seeds, 2) * (room + 1)).astype(np.int64)
         return corners
 
+    def forward(self, batch: Batch) -> Batch:
+        refuse_to_move(batch, self.name)
+        return super().forward(batch)
+
     def apply_to(self, images: Images, params: I64) -> Images:
         if isinstance(images, Tensor):
             return self._windows(images, params)
@@ -200,6 +210,16 @@ class RandomHorizontalFlip(RandomTransform):
     def draw(self, sizes: I64, seeds: U64) -> NDArray[np.bool_]:  # noqa: ARG002 - every size flips alike
         """Which rows (B,) are mirrored."""
         return self.uniforms(seeds, 1)[:, 0] < self.p
+
+    def forward(self, batch: Batch) -> Batch:
+        """Boxes, keypoints and polygons are mirrored along; ``flipped`` says which rows were."""
+        images = images_of(batch, self.name)
+        sizes = sizes_of(images)
+        mirrored = self.draw(sizes, seeds_of(batch, len(images), self.name))
+        moved = mirror_annotations(batch, torch.from_numpy(mirrored), torch.from_numpy(sizes[:, 1]))
+        out = with_images(batch, self.apply_to(images, mirrored))
+        out.update(moved)
+        return out
 
     def apply_to(self, images: Images, params: NDArray[np.bool_]) -> Images:
         if not isinstance(images, Tensor):
