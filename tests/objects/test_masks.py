@@ -41,7 +41,11 @@ def test_every_segmentation_of_real_coco_is_the_official_mask(real_data: Path, f
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.floats(-20, 60).map(lambda x: round(x, 2)), min_size=6, max_size=24), st.integers(1, 40), st.integers(1, 40))
+@given(
+    st.lists(st.floats(-20, 60).map(lambda x: round(x, 2)), min_size=6, max_size=24),
+    st.integers(1, 40),
+    st.integers(1, 40),
+)
 def test_any_polygon_is_drawn_as_the_official_library_draws_it(xy: list[float], height: int, width: int) -> None:
     """Self-crossing, outside the image, points that repeat."""
     polygon = xy[: len(xy) // 2 * 2]
@@ -50,7 +54,9 @@ def test_any_polygon_is_drawn_as_the_official_library_draws_it(xy: list[float], 
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 300), st.floats(0, 1))
-def test_compressed_text_is_read_as_the_official_library_writes_it(seed: int, height: int, width: int, part: float) -> None:
+def test_compressed_text_is_read_as_the_official_library_writes_it(
+    seed: int, height: int, width: int, part: float
+) -> None:
     """Long and short runs, empty and full masks."""
     mask = np.asfortranarray(np.random.default_rng(seed).random((height, width)) < part)
     rle: Any = official.encode(mask.astype(np.uint8))
