@@ -26,6 +26,7 @@ class PackOptions(TypedDict, total=False):
     image_column: str
     config: str
     revision: str
+    unlisted: bool
     pixel_stats: bool
     seed: int
     storage_options: Mapping[str, Any]
@@ -64,6 +65,7 @@ def write(
         image_column=options.get("image_column"),
         config=options.get("config"),
         revision=options.get("revision"),
+        unlisted=options.get("unlisted", False),
     )
     opened = open_source(name, None if source is None else os.fspath(source), reading)
     return write_dataset(opened, open_store(out, storage), chosen)

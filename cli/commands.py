@@ -43,6 +43,7 @@ def write(options: Namespace) -> int:
         "workers": options.workers,
         "resume": options.resume,
         "pixel_stats": options.pixel_stats,
+        "unlisted": options.unlisted,
         "seed": options.seed,
         "storage_options": storage,
         "source_storage_options": storage if (options.source or "").startswith("s3://") else {},

@@ -20,6 +20,7 @@ __all__ = ["SOURCES", "SourceFactory", "SourceOptions", "open_source"]
 _DOORS: Mapping[str, tuple[str, str]] = {
     "cifar10": ("cifar", "open_cifar10"),
     "cifar100": ("cifar", "open_cifar100"),
+    "coco": ("coco", "open_coco"),
     "folder": ("folder", "open_folder"),
     "hf": ("hf", "open_hf"),
     "digits": ("digits", "open_digits"),

@@ -29,6 +29,8 @@ class SourceOptions:
     """Hugging Face hub: commit, tag or branch."""
     config: str | None = None
     """Hugging Face hub: configuration (subset); for a folder of parquet files: the sub-folder."""
+    unlisted: bool = False
+    """coco: pack images that no annotation file lists, without annotations; else they are left out and counted."""
 
 
 SourceFactory = Callable[[str | None, SourceOptions], Source]
