@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -30,6 +31,8 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "person_keypoints": {"n_objects": "int64", "n_crowd": "int64", "labels": "list<int64>", "n_keypoints": "int64"},
     "captions": {"n_captions": "int64"},
 }
+
+Categories = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,8 @@ class CocoSource:
 
     files: CocoFiles
     unlisted: bool
-    _annotations: dict[str, CocoRecords] = field(default_factory=dict, init=False, repr=False, compare=False)
     _records: dict[str, list[Record]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _categories_of: dict[str, Categories] = field(default_factory=dict, init=False, repr=False, compare=False)
     _notes: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _about: About | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -122,20 +125,15 @@ class CocoSource:
         wanted = {record["file_name"]: record for record in annotations.images.values()}
         self._refuse_missing(name, list(wanted), pictures)
         extra = [file for file, place in pictures.items() if file not in wanted and place.folder == name]
+        self._categories_of[name] = annotations.categories
         self._notes[name] = tuple(self._notes_of(name, annotations, pictures, extra))
         chosen = sorted([*wanted, *(extra if self.unlisted else [])], key=lambda file: _order(file, wanted))
         keys, karpathy = path_keys(chosen), self._karpathy()
         return [_a_record(keys[file], pictures[file], wanted.get(file), karpathy) for file in chosen]
 
     def _read(self, name: str) -> CocoRecords:
-        if name not in self._annotations:
-            places = self.files.annotations()[name]
-            readers = {
-                kind: (place.name, lambda place=place: self.files.read(place)) for kind, place in sorted(places.items())
-            }
-            found = read_records(readers)
-            self._annotations[name] = found
-        return self._annotations[name]
+        places = sorted(self.files.annotations()[name].items())
+        return read_records({kind: (place.name, partial(self.files.read, place)) for kind, place in places})
 
     def _refuse_missing(self, name: str, wanted: Sequence[str], pictures: Mapping[str, Place]) -> None:
         missing = [file for file in wanted if PurePosixPath(file).name not in pictures or file not in pictures]
@@ -152,9 +150,9 @@ class CocoSource:
         absent = [kind for kind in _COLUMNS if kind not in annotations.kinds]
         if absent and "image_info" not in annotations.kinds:
             yield f"{name}: no annotation file of {', '.join(absent)}"
-        partial = compare(name, annotations.facts())
-        if partial:
-            yield partial
+        incomplete = compare(name, annotations.facts())
+        if incomplete:
+            yield incomplete
         elsewhere = [r["file_name"] for r in annotations.images.values() if pictures[r["file_name"]].folder != name]
         if elsewhere:
             yield f"{name}: {len(elsewhere):,} images lie in another split's folder, such as {elsewhere[0]}"
@@ -162,9 +160,9 @@ class CocoSource:
             kept = "packed without annotations" if self.unlisted else "left out (unlisted=True packs them)"
             yield f"{name}: {len(extra):,} images that no annotation file lists, {kept}"
 
-    def _categories(self) -> tuple[tuple[int, str], ...]:
+    def _categories(self) -> Categories:
         """The same in every split that has any; raises SourceError where they differ."""
-        found = {name: self._read(name).categories for name in self.splits() if self._read(name).categories}
+        found = {name: categories for name, categories in self._categories_of.items() if categories}
         for name, categories in found.items():
             first = next(iter(found))
             if categories != found[first]:

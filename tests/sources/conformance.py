@@ -16,7 +16,7 @@ from shardstream.shard_writer.json_shape import Shape, add_shape
 from shardstream.shard_writer.plan import plan_split
 from shardstream.shard_writer.types import Record, Sample, Source, SourceSplit
 
-ARROW = {"int64": int, "float64": float, "string": str}
+ARROW = {"int64": int, "float64": float, "string": str, "list<int64>": list}
 MOST = 60
 
 
