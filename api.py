@@ -27,6 +27,7 @@ class PackOptions(TypedDict, total=False):
     config: str
     revision: str
     unlisted: bool
+    md5: bool
     pixel_stats: bool
     seed: int
     storage_options: Mapping[str, Any]
@@ -66,6 +67,7 @@ def write(
         config=options.get("config"),
         revision=options.get("revision"),
         unlisted=options.get("unlisted", False),
+        md5=options.get("md5", False),
     )
     opened = open_source(name, None if source is None else os.fspath(source), reading)
     return write_dataset(opened, open_store(out, storage), chosen)

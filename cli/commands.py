@@ -44,6 +44,7 @@ def write(options: Namespace) -> int:
         "resume": options.resume,
         "pixel_stats": options.pixel_stats,
         "unlisted": options.unlisted,
+        "md5": options.md5,
         "seed": options.seed,
         "storage_options": storage,
         "source_storage_options": storage if (options.source or "").startswith("s3://") else {},

@@ -21,6 +21,7 @@ _DOORS: Mapping[str, tuple[str, str]] = {
     "cifar10": ("cifar", "open_cifar10"),
     "cifar100": ("cifar", "open_cifar100"),
     "coco": ("coco", "open_coco"),
+    "imagenet": ("imagenet", "open_imagenet"),
     "folder": ("folder", "open_folder"),
     "hf": ("hf", "open_hf"),
     "digits": ("digits", "open_digits"),

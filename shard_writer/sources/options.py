@@ -31,6 +31,8 @@ class SourceOptions:
     """Hugging Face hub: configuration (subset); for a folder of parquet files: the sub-folder."""
     unlisted: bool = False
     """coco: pack images that no annotation file lists, without annotations; else they are left out and counted."""
+    md5: bool = False
+    """imagenet: compare the image archives with the published md5 (reads 145 GB); the devkit always is."""
 
 
 SourceFactory = Callable[[str | None, SourceOptions], Source]
