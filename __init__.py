@@ -25,7 +25,7 @@ from .errors import (
     StorageError,
     UndecodableImage,
 )
-from .loaders import Batch, Loader, RaggedImages, ShardDataset, Stream, World, seed_all, worker_init_fn
+from .loaders import Batch, Loader, RaggedImages, ShardDataset, Stream, World, scoring, seed_all, worker_init_fn
 from .loaders import open_dataset as open  # noqa: A004 - ss.open(url), as in io.open
 from .shard_writer.foreign import index_tars as index
 from .transforms import presets
@@ -55,6 +55,7 @@ __all__ = [
     "index",
     "open",
     "presets",
+    "scoring",
     "seed_all",
     "transforms",
     "worker_init_fn",

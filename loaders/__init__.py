@@ -1,5 +1,6 @@
 """Bytes in motion: order, fetch, decode, batch, device."""
 
+from . import scoring
 from .batch import Batch, RaggedImages
 from .config import LoaderConfig, LoaderOptions, StreamConfig, StreamOptions
 from .dataset import ShardDataset, open_dataset
@@ -25,6 +26,7 @@ __all__ = [
     "StreamOptions",
     "World",
     "open_dataset",
+    "scoring",
     "seed_all",
     "worker_init_fn",
 ]
