@@ -5,6 +5,7 @@ from .batch import Batch, RaggedImages
 from .config import LoaderConfig, LoaderOptions, StreamConfig, StreamOptions
 from .dataset import ShardDataset, open_dataset
 from .decode import DecodePlanner
+from .hf_features import hf_features
 from .loader import Loader
 from .order import EpochOrder, OrderSpec
 from .seeding import seed_all, worker_init_fn
@@ -25,6 +26,7 @@ __all__ = [
     "StreamConfig",
     "StreamOptions",
     "World",
+    "hf_features",
     "open_dataset",
     "scoring",
     "seed_all",

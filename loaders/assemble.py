@@ -131,6 +131,9 @@ class Assembler:
         planner = cast("DecodePlanner", self.transform)
         return planner.decode_plan(rows.keys, batch["orig_size"][: len(rows)].numpy(), rows.seeds)
 
+    def _orientation(self, rows: Rows, i: int) -> int:
+        return int(self.ds.fetcher.rows(int(rows.shards[i])).orientation[rows.rows[i]])
+
     def _data(self, rows: Rows, i: int) -> tuple[memoryview | bytes, str]:
         shard, row = int(rows.shards[i]), int(rows.rows[i])
         data = self.ds.fetcher.member(shard, row, cast("str", self.ds.info.image_field))
@@ -143,12 +146,12 @@ class Assembler:
 
     def _pixels(self, rows: Rows, i: int, plan: Plan | None) -> NDArray[np.uint8]:
         data, where = self._data(rows, i)
-        return decode_pixels(data, where, None if plan is None else plan_row(plan, i))
+        return decode_pixels(data, where, None if plan is None else plan_row(plan, i), self._orientation(rows, i))
 
     def _sample_transformed(self, rows: Rows, size: int, transform: Callable[[Any], Any]) -> Any:
         values = []
         for i in range(len(rows)):
-            image = decode_image(*self._data(rows, i))
+            image = decode_image(*self._data(rows, i), self._orientation(rows, i))
             with seeded(int(rows.seeds[i])):
                 values.append(transform(image))
         return collate(values, size)

@@ -8,7 +8,7 @@ import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from .fetch import Fetcher
 from .selection import selected_rows
 
 Item = dict[str, Any]
+Exif = Literal["ignore", "apply"]
 ItemTransform = Callable[[dict[str, list[Any]]], Mapping[str, Sequence[Any]]]
 
 
@@ -33,18 +34,24 @@ class ShardDataset:
     """One split: ``len(ds)``, ``ds[i]``, ``ds.index``, ``ds.info``, ``ds.classes``, ``ds.statistics``.
 
     Rows stand in canonical order (shard order, then tar order). ``ds[i]`` is a dict: ``key``, ``image`` (PIL, RGB,
-    EXIF orientation not applied), ``label`` where the split has one, and everything of the sample's JSON. Slices and
-    lists of indices give a dict of lists. Picklable; safe to use in DataLoader workers.
+    as stored unless opened with ``exif="apply"``), ``label`` where the split has one, and everything of the sample's
+    JSON. Slices and lists of indices give a dict of lists. Picklable; safe to use in DataLoader workers.
     """
 
     def __init__(
-        self, store: Store, manifest: Manifest, split: SplitManifest, cache: ShardCache, verify: bool = True
+        self,
+        store: Store,
+        manifest: Manifest,
+        split: SplitManifest,
+        cache: ShardCache,
+        verify: bool = True,
+        exif: Exif = "ignore",
     ) -> None:
         self.store = store
         self.manifest = manifest
         self.info = split
         self.transform: ItemTransform | None = None
-        self.fetcher = Fetcher(store, split, cache, verify)
+        self.fetcher = Fetcher(store, split, cache, verify, upright=_upright(exif, split))
         self.counts: NDArray[np.int64] = np.array([shard.samples for shard in split.shards], dtype=np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self.counts)])
         self._selected: NDArray[np.int64] | None = None  # rows of the split, sorted
@@ -164,7 +171,9 @@ class ShardDataset:
         item: Item = {"key": rows.keys[row]}
         if self.info.image_field is not None:
             data = self.fetcher.member(shard, row, self.info.image_field)
-            item["image"] = None if data is None else decode_image(data, self.where(shard, row))
+            item["image"] = (
+                None if data is None else decode_image(data, self.where(shard, row), int(rows.orientation[row]))
+            )
         if rows.label is not None:
             item["label"] = int(rows.label[row])
         for name, kind in self.info.fields.items():
@@ -234,12 +243,14 @@ def open_dataset(
     cache_dir: str | os.PathLike[str] | None = None,
     cache_bytes: int = 100_000_000_000,
     verify: bool = True,
+    exif: Exif = "ignore",
 ) -> ShardDataset:
     """Open one split of a packed or indexed dataset on disk, S3 or HTTP.
 
     ``split`` may be left out where there is only one. Remote shards are kept whole below ``cache_dir``
     (``$SHARDSTREAM_CACHE``) up to ``cache_bytes``. ``verify`` checks every member once per process against its
-    checksum. Raises DatasetNotFound, ManifestError, OptionError.
+    checksum. ``exif="apply"`` turns pictures upright by their EXIF orientation in every reader; by default they come as
+    stored, as annotations and published numbers take them. Raises DatasetNotFound, ManifestError, OptionError.
     """
     from pathlib import Path
 
@@ -252,4 +263,14 @@ def open_dataset(
             f"split {split!r} is not in {store.url}, which has {', '.join(manifest.splits)}. Pass split=..."
         )
     cache = ShardCache(Path(cache_dir) if cache_dir is not None else default_folder(), cache_bytes)
-    return ShardDataset(store, manifest, manifest.splits[split], cache, verify)
+    return ShardDataset(store, manifest, manifest.splits[split], cache, verify, exif)
+
+
+def _upright(exif: str, split: SplitManifest) -> bool:
+    if exif not in ("ignore", "apply"):
+        raise OptionError(f"exif={exif!r} is not one of 'ignore', 'apply'.")
+    if exif == "apply" and "n_objects" in split.columns:
+        raise OptionError(
+            f"exif='apply' would turn the pictures of {split.name!r} away from their boxes, which are in stored pixels."
+        )
+    return exif == "apply"

@@ -60,8 +60,25 @@ def plan_row(plan: Plan, row: int) -> Geometry:
     return Geometry((left, top, right, bottom), plan.out_hw, bool(plan.flip[row]), plan.interpolation, plan.isolated)
 
 
-def decode_image(data: memoryview | bytes, where: str) -> Image.Image:
-    """A PIL image in RGB; EXIF orientation is not applied. Raises UndecodableImage, naming the sample."""
+# EXIF orientation -> what turns the stored pixels upright; 1, absent and invalid values (0, 9 ...) turn nothing.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode_image(data: memoryview | bytes, where: str, orientation: int = 1) -> Image.Image:
+    """A PIL image in RGB, turned upright from ``orientation`` (1: as stored). Raises UndecodableImage, naming the sample."""
+    image = _decode(data, where)
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _decode(data: memoryview | bytes, where: str) -> Image.Image:
     if bytes(data[:6]) == b"\x93NUMPY":
         return Image.fromarray(load_array(bytes(data), where)).convert("RGB")
     try:
@@ -72,9 +89,9 @@ def decode_image(data: memoryview | bytes, where: str) -> Image.Image:
         raise UndecodableImage(f"{where}: the image does not decode: {error}") from error
 
 
-def decode_pixels(data: memoryview | bytes, where: str, geometry: Geometry | None = None) -> U8:
-    """(H, W, 3) uint8 pixels, cropped, resized (antialiased) and flipped as planned."""
-    image = decode_image(data, where)
+def decode_pixels(data: memoryview | bytes, where: str, geometry: Geometry | None = None, orientation: int = 1) -> U8:
+    """(H, W, 3) uint8 pixels, turned upright, cropped, resized (antialiased) and flipped as planned."""
+    image = decode_image(data, where, orientation)
     pixels: U8 = np.asarray(image if geometry is None else _apply(image, geometry))
     return pixels[:, ::-1] if geometry is not None and geometry.flip else pixels
 

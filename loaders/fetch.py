@@ -33,6 +33,7 @@ class Fetcher:
     split: SplitManifest
     cache: ShardCache
     verify: bool = True
+    upright: bool = False
     _index: SplitIndex = field(init=False, repr=False)
     _shards: Store = field(init=False, repr=False)
     _rows: Recent[ShardRows] = field(init=False, repr=False)
@@ -45,7 +46,7 @@ class Fetcher:
         self._maps = Recent(OPEN_SHARDS)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Fetcher, (self.store, self.split, self.cache, self.verify))
+        return (Fetcher, (self.store, self.split, self.cache, self.verify, self.upright))
 
     def rows(self, shard: int) -> ShardRows:
         """Index rows of one shard."""
@@ -72,7 +73,7 @@ class Fetcher:
         return self._shards.full(self.split.shard_path(shard))
 
     def _read_rows(self, shard: int) -> ShardRows:
-        return shard_rows(self._index.shard_rows(shard), self.split)
+        return shard_rows(self._index.shard_rows(shard), self.split, self.upright)
 
     def _fetch_again(self, shard: int) -> bool:
         """Drop a shard's cached copy, which may have rotted on this machine's disk; False where there is none."""

@@ -57,19 +57,25 @@ class ShardRows:
 
     keys: list[str]
     sizes: NDArray[np.int64]
-    """(rows, 2) image height and width."""
+    """(rows, 2) image height and width, as stored or upright, as the dataset was opened."""
+    orientation: NDArray[np.int64]
+    """(rows,) EXIF orientation to turn pixels by; 1 where they are taken as stored."""
     members: dict[str, Members] = field(repr=False)
     label: NDArray[np.int64] | None = None
     numbers: dict[str, NDArray[np.int64]] = field(default_factory=dict, repr=False)
     """Integer columns that the source declared (counts, ids), -1 where null."""
 
 
-def shard_rows(table: pa.Table, split: SplitManifest) -> ShardRows:
+def shard_rows(table: pa.Table, split: SplitManifest, upright: bool = False) -> ShardRows:
     """Turn the Arrow rows of one shard into what the loader uses."""
     label = None if split.label_column is None else _int64(table[split.label_column], -100)
+    sizes = np.stack([_int64(table["height"], 0), _int64(table["width"], 0)], axis=1)
+    orientation = _int64(table["exif_orientation"], 1) if upright else np.ones(len(sizes), dtype=np.int64)
+    lying = (orientation >= 5) & (orientation <= 8)
     return ShardRows(
         keys=table["key"].to_pylist(),
-        sizes=np.stack([_int64(table["height"], 0), _int64(table["width"], 0)], axis=1),
+        sizes=np.where(lying[:, None], sizes[:, ::-1], sizes),
+        orientation=orientation,
         members={name: _members(table, name) for name in split.fields},
         label=label,
         numbers={name: _int64(table[name], -1) for name, kind in split.columns.items() if kind == "int64"},
