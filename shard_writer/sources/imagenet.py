@@ -6,7 +6,6 @@ Facts: image-net.org/challenges/LSVRC/2012 and torchvision's ``datasets/imagenet
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +13,19 @@ from typing import Any
 from ...errors import SourceError
 from ..storage import open_store
 from ..types import About, Column, Record, Sample, SplitInfo
-from .folder_keys import path_keys
-from .imagenet_classes import Classes, Devkit, class_index, devkit, mapping_lines, named_classes, unpack_devkit
+from .imagenet_classes import (
+    Classes,
+    Devkit,
+    class_index,
+    devkit,
+    mapping_lines,
+    named_classes,
+    same_classes,
+    unpack_devkit,
+)
 from .imagenet_facts import check_md5, compare
 from .imagenet_files import ImageNetFiles, Picture
+from .imagenet_keys import image_keys
 from .imagenet_labels import agreed, in_order, is_val_labels, number_of, real_labels, val_labels
 from .options import OVERHEAD, SourceOptions, keep_bytes, need_source, some
 
@@ -50,10 +58,11 @@ class ImageNetSplit:
     def read(self, record: Record) -> Sample:
         where: Where = record.where
         known: dict[str, Any] = {"file_name": where.picture.name, "wnid": where.wnid, "label": where.label}
-        known["label_name"] = where.label_name
+        real = None if where.real is None else list(where.real)
+        known |= {"label_name": where.label_name, "real_labels": real}
         columns: dict[str, Column] = {"wnid": where.wnid, "label": where.label}
         if "real_labels" in self.info.columns:
-            known["real_labels"] = columns["real_labels"] = list(where.real or ())
+            columns["real_labels"] = real
         return Sample(
             key=record.key,
             image=self.source.files.read(where.picture),
@@ -116,12 +125,8 @@ class ImageNetSource:
 
     def _build(self, name: str) -> list[Record]:
         pictures = self.files.pictures()[name]
-        names = [picture.name for picture in pictures]
-        repeated = next((b for a, b in itertools.pairwise(names) if a == b), None)
-        if repeated is not None:
-            raise SourceError(f"{self.files.store.url}: two images of {name} are called {repeated}; keep one.")
-        keys, label_of = path_keys(names), self._labeller(name)
-        return [Record(keys[p.name], p.size + OVERHEAD, label_of(p)) for p in pictures]
+        keys, label_of = image_keys(pictures, self.files.store.url), self._labeller(name)
+        return [Record(key, p.size + OVERHEAD, label_of(p)) for key, p in zip(keys, pictures, strict=True)]
 
     def _labeller(self, split: str) -> Callable[[Picture], Where]:
         classes = self.classes()
@@ -146,11 +151,11 @@ class ImageNetSource:
         return label
 
     def _find_classes(self) -> Classes:
-        for name in _MAPPINGS:
-            if path := self._path(name):
-                return named_classes(mapping_lines(self._data(path), path), path)
+        lists = [(path, mapping_lines(self._data(path), path)) for name in _MAPPINGS if (path := self._path(name))]
         if path := self._path("imagenet_class_index.json"):
-            return named_classes(class_index(self._data(path), path), path)
+            lists.append((path, class_index(self._data(path), path)))
+        if lists:
+            return same_classes([named_classes(names, file) for file, names in lists])
         if found := self._read_devkit():
             return named_classes(found.names, "the devkit's meta.mat")
         folders = {p.wnid for p in self.files.pictures().get("train", []) if p.wnid}
@@ -164,7 +169,11 @@ class ImageNetSource:
         """All label files that are there; they must agree."""
         classes, found = self.classes(), {}
         for path in self.files.others():
-            if path.lower().endswith((".txt", ".csv")) and not path.endswith((_TRUTH, *_MAPPINGS)):
+            if (
+                path.lower().endswith((".txt", ".csv"))
+                and not path.endswith((_TRUTH, *_MAPPINGS))
+                and not _listing(path)
+            ):
                 data = self._data(path)
                 if is_val_labels(data):
                     found[path] = val_labels(data, classes, path)
@@ -190,7 +199,7 @@ class ImageNetSource:
         return next((path for path in self.files.others() if path.rpartition("/")[2] == name), None)
 
     def _data(self, path: str) -> bytes:
-        return self.files.store.read(path)
+        return self.files.data(path)
 
     def _notes(self) -> Iterator[str]:
         classes = self.classes()
@@ -212,6 +221,11 @@ class ImageNetSource:
                 yield path.rpartition("/")[2], f"md5:{digest}"
         if (path := self._path(_DEVKIT) or "") and (digest := check_md5(self.files.store, path)):
             yield _DEVKIT, f"md5:{digest}"
+
+
+def _listing(path: str) -> bool:
+    """Kaggle's ``ImageSets/CLS-LOC/val.txt`` numbers the images 1 to 50,000: no labels, though they look so."""
+    return "ImageSets" in path.split("/")
 
 
 def _no_label(split: str, picture: Picture) -> str:

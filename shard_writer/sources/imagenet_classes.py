@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import MissingExtra, SourceError
+from .imagenet_facts import CLASSES
 
 WNID = re.compile(r"n\d{8}")
 
@@ -51,9 +52,26 @@ class Devkit:
 def named_classes(names: Mapping[str, str], file: str | None) -> Classes:
     """Sort the ids; a name that two classes share (crane the bird, crane the machine) gets its id behind it."""
     wnids = tuple(sorted(names))
+    if file is not None and len(wnids) != CLASSES:
+        raise SourceError(
+            f"{file} lists {len(wnids):,} classes, ImageNet-1k has {CLASSES:,}: labels would shift. Download it again, or"
+            " delete it to number the classes by the train folders."
+        )
     times = Counter(names.values())
     shown = tuple(names[w] if times[names[w]] == 1 else f"{names[w]} ({w})" for w in wnids)
     return Classes(wnids, shown, file)
+
+
+def same_classes(lists: Sequence[Classes]) -> Classes:
+    """The first of several lists; raises SourceError where another names other ids."""
+    first = lists[0]
+    for other in lists[1:]:
+        if differing := sorted(set(first.wnids) ^ set(other.wnids)):
+            raise SourceError(
+                f"{first.file} and {other.file} list different classes: {differing[0]} is in one of them only."
+                " Keep the right one."
+            )
+    return first
 
 
 def mapping_lines(data: bytes, file: str) -> dict[str, str]:
@@ -103,6 +121,7 @@ def devkit(meta: bytes, truth: bytes | None, where: str) -> Devkit:
 def _synsets(meta: bytes, where: str) -> Sequence[Any]:
     try:
         from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
     except ImportError as error:
         raise MissingExtra(
             "meta.mat of ImageNet's devkit needs scipy: pip install 'shardstream[imagenet]'. Or put"
@@ -111,7 +130,17 @@ def _synsets(meta: bytes, where: str) -> Sequence[Any]:
     try:
         synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
         return list(synsets)
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zlib.error) as error:
+    except (
+        MatReadError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        IndexError,
+        zlib.error,
+    ) as error:
         raise SourceError(f"{where}: meta.mat is no devkit file: {type(error).__name__} {error}.") from error
 
 

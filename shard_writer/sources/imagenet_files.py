@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from ...errors import SourceError
+from ...errors import CorruptTar, SourceError
 from ..storage import Store
 from ..tar_read import scan
 from .imagenet_classes import WNID
@@ -16,6 +16,24 @@ from .imagenet_classes import WNID
 _ARCHIVE = re.compile(r"(?:.*/)?ILSVRC2012_img_(train|val|test)(?:_[A-Za-z0-9]+)*\.tar")
 _FOLDER = re.compile(r"(?:.*/)?(train|val|test)/(?:(n\d{8})/)?([^/]+)")
 _IMAGES = (".jpeg", ".jpg", ".png")
+_KAGGLE = ("ILSVRC", "Data", "CLS-LOC")
+KNOWN = (
+    "LOC_synset_mapping.txt",
+    "synset_words.txt",
+    "synsets.txt",
+    "imagenet_class_index.json",
+    "ILSVRC2012_devkit_t12.tar.gz",
+    "ILSVRC2012_devkit_t12/data/meta.mat",
+    "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt",
+    "ILSVRC2012_validation_synset_labels.txt",
+    "imagenet_2012_validation_synset_labels.txt",
+    "ImageNet_val_label.txt",
+    "LOC_val_solution.csv",
+    "val.txt",
+    "val_truth_caffe.txt",
+    "real.json",
+)
+"""Looked for above the source: a folder there may hold anything, and is not listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +94,34 @@ class ImageNetFiles:
                 raise SourceError(
                     f"{self.store.url}: {split} lies there twice: {', '.join(paths)} and a folder. Keep one."
                 )
-            folders[split] = list(self._archived(split, paths[0]))
+            try:
+                folders[split] = list(self._archived(split, paths[0]))
+            except CorruptTar as error:
+                raise SourceError(f"The archive is damaged, download it again: {error}") from error
         if not folders:
             raise SourceError(
                 f"{self.store.url}: no ImageNet here: neither ILSVRC2012_img_train.tar (or _val, _test) nor folders"
                 " train/n01440764/, val/, test/ with images."
             )
+        for split, pictures in folders.items():
+            _one_folder(self.store.url, split, pictures)
+        self._others += self._above()
         return {split: sorted(folders[split], key=lambda p: (p.name, p.path)) for split in sorted(folders)}
+
+    def data(self, path: str) -> bytes:
+        """All bytes of one of ``others``."""
+        steps = path.count("../")
+        store = Store(self.store.url.rsplit("/", steps)[0], self.store.options) if steps else self.store
+        return store.read(path.removeprefix("../" * steps))
+
+    def _above(self) -> list[str]:
+        """``../`` paths of label and class files above a source that is ``.../ILSVRC/Data/CLS-LOC`` or ``ILSVRC``."""
+        found, url = [], self.store.url
+        for steps, name in enumerate(_chain(url), start=1):
+            url = url.removesuffix(f"/{name}")
+            store = Store(url, self.store.options)
+            found += ["../" * steps + known for known in KNOWN if store.exists(known)]
+        return found
 
     def _below(self, path: str) -> str:
         """The path with the source's own folder before it: the source may be the ``train`` folder itself."""
@@ -107,6 +146,24 @@ class ImageNetFiles:
                 for inner in scan(part, url=f"{url}:{name} at offset {member.offset}", size=member.size):
                     image = inner.name.rpartition("/")[2]
                     yield Picture(path, member.offset + inner.offset, inner.size, image, wnid)
+
+
+def _chain(url: str) -> list[str]:
+    """Kaggle's folders that an address ends with, innermost first: ``x/ILSVRC/Data`` -> Data, ILSVRC."""
+    parts = url.split("/")
+    for stop in range(len(_KAGGLE), 0, -1):
+        for start in range(stop):
+            if parts[-(stop - start) :] == list(_KAGGLE[start:stop]):
+                return list(reversed(_KAGGLE[start:stop]))
+    return []
+
+
+def _one_folder(where: str, split: str, pictures: list[Picture]) -> None:
+    """Refuse two folders called ``train`` at different depths: two copies, or other data, would be joined."""
+    folders = {f"/{picture.path}".rpartition(f"/{split}/")[0] for picture in pictures if picture.offset < 0}
+    if len(folders) > 1:
+        shown = " and ".join(f"{folder}/{split}".lstrip("/") for folder in sorted(folders)[:2])
+        raise SourceError(f"{where}: {split} lies there twice: {shown}. Give the folder that holds one of them.")
 
 
 class _Part(io.RawIOBase, IO[bytes]):
