@@ -25,7 +25,18 @@ from .errors import (
     StorageError,
     UndecodableImage,
 )
-from .loaders import Batch, Loader, RaggedImages, ShardDataset, Stream, World, scoring, seed_all, worker_init_fn
+from .loaders import (
+    Batch,
+    Loader,
+    RaggedImages,
+    ShardDataset,
+    Stream,
+    World,
+    hf_features,
+    scoring,
+    seed_all,
+    worker_init_fn,
+)
 from .loaders import open_dataset as open  # noqa: A004 - ss.open(url), as in io.open
 from .shard_writer.foreign import index_tars as index
 from .transforms import presets
@@ -52,6 +63,7 @@ __all__ = [
     "Stream",
     "UndecodableImage",
     "World",
+    "hf_features",
     "index",
     "open",
     "presets",

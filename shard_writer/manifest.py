@@ -63,6 +63,8 @@ class SplitManifest:
     statistics: Mapping[str, Any] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     """Members of foreign tars that belong to no sample: reason -> count."""
+    json_types: Mapping[str, Any] = field(default_factory=dict)
+    """The one shape of the samples' JSON, kinds in place of values; empty where nobody looked (foreign tars)."""
 
     def shard_store(self, store: Store) -> Store:
         """Where the shards lie, given where the manifest lies."""

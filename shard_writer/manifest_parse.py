@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from ..errors import ManifestError, OptionError
 from .fields import COLUMN_TYPES
+from .json_shape import JSON_KINDS
 from .manifest import FORMAT, MEMBER_KINDS, VERSION, IndexEntry, Manifest, ShardEntry, SplitManifest, split_digest
 from .storage.store import scheme_of
 
@@ -94,6 +95,22 @@ def _names(body: Mapping[str, Any], name: str, known: Any, where: str) -> dict[s
     return values
 
 
+def _kinds(shape: dict[str, Any], where: str) -> dict[str, Any]:
+    """A shape as ``json_shape`` writes it, of any depth."""
+    left: list[Any] = [shape]
+    while left:
+        kind = left.pop()
+        if isinstance(kind, dict):
+            left.extend(kind.values())
+        elif isinstance(kind, list) and len(kind) <= 1:
+            left.extend(kind)
+        elif not isinstance(kind, str) or kind not in JSON_KINDS:
+            _damaged(
+                where, f"'json_types' holds {kind!r:.60}, known are {', '.join(JSON_KINDS)}, lists of one, objects"
+            )
+    return shape
+
+
 def _maybe(body: Mapping[str, Any], name: str, where: str) -> str | None:
     return None if body.get(name) is None else _value(body, name, str, where)
 
@@ -140,6 +157,7 @@ def _split(name: str, body: Any, where: str) -> SplitManifest:
         order=_value(body, "order", dict, where),
         statistics=_value(body, "statistics", dict, where),
         skipped=_value(body, "skipped", dict, where),
+        json_types=_kinds(_value({"json_types": {}, **body}, "json_types", dict, where), where),
     )
     _check(split, name, where)
     return split

@@ -13,7 +13,7 @@ from .executors import run_local
 from .fields import member_fields
 from .fragment import STAGING, Fragment, load_fragment
 from .index import write_index
-from .json_shape import merge_shapes
+from .json_shape import json_types, merge_shapes
 from .manifest import Manifest, ShardEntry, SplitManifest, split_digest
 from .pack import PackJob
 from .plan import DEFAULT_SHARD_SIZE, SplitPlan, plan_split
@@ -195,13 +195,13 @@ def _commit_split(source: Source, plan: SplitPlan, store: Store) -> SplitManifes
         if fragment is None:
             return None
         fragments.append(fragment)
-    merge_shapes((fragment.shard, fragment.shape) for fragment in fragments)
     return split_manifest(source, plan, fragments, store)
 
 
 def split_manifest(source: Source, plan: SplitPlan, fragments: Sequence[Fragment], store: Store) -> SplitManifest:
-    """Write the index of a split and describe it."""
+    """Write the index of a split and describe it; raises SourceError where two shards' JSON differ in shape."""
     info = plan.info
+    shape = merge_shapes((fragment.shard, fragment.shape) for fragment in fragments)
     shards = tuple(ShardEntry(part.shard, part.bytes, part.table.num_rows, part.sha256) for part in fragments)
     kinds: Mapping[str, str] = {info.image_field: "image", "json": "json", "cls": "class"}
     return SplitManifest(
@@ -216,6 +216,7 @@ def split_manifest(source: Source, plan: SplitPlan, fragments: Sequence[Fragment
         index=write_index(store, info.name, (part.table for part in fragments)),
         order={"kind": "source"} if plan.shuffle_seed is None else {"kind": "shuffled", "seed": plan.shuffle_seed},
         statistics=summary(merge(part.statistics for part in fragments), source.about().classes),
+        json_types=json_types(shape),
     )
 
 

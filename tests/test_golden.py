@@ -83,6 +83,7 @@ def test_packing_the_same_input_gives_the_same_shards(tmp_path: Path) -> None:
     for name in shards:
         assert (tmp_path / "out/train" / name).read_bytes() == (GOLDEN / "train" / name).read_bytes()
     assert ss.open(tmp_path / "out").digest == ss.open(GOLDEN).digest
+    assert ss.open(tmp_path / "out").info.json_types == ss.open(GOLDEN).info.json_types
 
 
 def test_the_order_of_an_epoch_over_it_is_pinned() -> None:

@@ -14,7 +14,6 @@ from shardstream.shard_writer.image_facts import image_facts
 from shardstream.shard_writer.sources import open_source
 from shardstream.shard_writer.types import Sample, Source
 
-from . import conformance
 from .conformance import SourceConformance
 from .imagenet_copies import (
     VAL,
@@ -64,8 +63,7 @@ class TestWholeConformance(SourceConformance):
     """All splits, labels from the devkit, ReaL labels."""
 
     @pytest.fixture
-    def source(self, whole: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
-        monkeypatch.setitem(conformance.ARROW, "list<int64>", list)
+    def source(self, whole: Path) -> Source:
         return open_source("imagenet", str(whole))
 
 
