@@ -246,6 +246,15 @@ def test_the_manifest_keeps_the_kinds_whoever_packed(tmp_path: Path) -> None:
     }
 
 
+def test_features_name_fields_first_and_what_is_always_null_is_null(tmp_path: Path) -> None:
+    """As the loader orders them; no type is made up for what has none."""
+    null, whole = datasets.Value("null"), datasets.Value("int64")
+    ds = packed(tmp_path / "out", [{"a": None, "b": [], "c": [[1, None]], "d": {}}] * 2)
+    features = ss.hf_features(ds)
+    assert list(features) == ["png", "json", "__key__", "__url__"]
+    assert features["json"] == {"a": null, "b": datasets.List(null), "c": datasets.List(datasets.List(whole)), "d": {}}
+
+
 @pytest.mark.parametrize("shard_size", [1, 10**9])
 @pytest.mark.parametrize(
     ("values", "message"),

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -155,6 +156,8 @@ def test_a_selection_is_a_dataset_of_its_own(ds: ss.ShardDataset) -> None:
                 assert val[int(batch["index"][row])]["key"] == batch["key"][row]
     again = val.select([0, 2, -1])
     assert [item["key"] for item in again] == [val[0]["key"], val[2]["key"], val[-1]["key"]]
+    mask = [key in keys for key in ds.index["key"].to_pylist()]
+    assert [item["key"] for item in ds.select(np.array(mask))] == [item["key"] for item in val]
     assert len({ds.digest, val.digest, again.digest}) == 3
     assert len(ds) == COUNT
 

@@ -317,6 +317,27 @@ def test_a_hub_name_that_cannot_be_had_is_a_plain_error(source: str, name: str, 
     assert "Check the name and the network" in found.stdout
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Dataset 'a/b' doesn't exist on the Hub or cannot be accessed.",
+        "'a/b' is a gated dataset on the Hub. You must be authenticated.",
+    ],
+)
+def test_a_set_that_does_not_exist_or_needs_a_login_says_so(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """What the hub said, and what to do; as the datasets library raises it."""
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise datasets.exceptions.DatasetNotFoundError(said)
+
+    monkeypatch.setattr(datasets, "load_dataset", refused)
+    with pytest.raises(
+        SourceError, match=r"hf:a/b cannot be had from the hub: DatasetNotFoundError: .*gated sets need a login"
+    ) as error:
+        open_source("hf", "a/b").splits()
+    assert said in str(error.value)
+
+
 def test_a_hub_set_is_read_undecoded(real_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The hub's answer is played by datasets itself over the real parquet; names and options are passed on."""
     folder = real_data / "cifar10/hf-parquet/plain_text"
