@@ -106,7 +106,7 @@ def _row(manifest: Manifest, split: SplitManifest) -> tuple[str, ...]:
         f"{len(split.shards):,}",
         f"{nbytes / 1e6:,.1f}",
         " ".join(split.fields),
-        str(len(manifest.classes.get(split.label_column or "", ())) or "-"),
+        str(max((len(names) for column, names in manifest.classes.items() if column in split.columns), default="-")),
         str(split.order.get("kind", "-")),
         split.digest[:12],
     )

@@ -182,7 +182,7 @@ def test_coco_records_come_back(tmp_path: Path, streaming: bool) -> None:
 @STREAMING
 def test_real_coco_files_come_back(tmp_path: Path, real_data: Path, streaming: bool) -> None:
     """Every value of the packed official files is that of our own reader."""
-    ss.write("coco", source=str(real_data / "coco" / "tiny_coco"), out=str(tmp_path / "out"), progress=False)
+    ss.write("coco", source=str(real_data / "coco" / "tiny_coco"), out=str(tmp_path / "out"))
     for split in manifests.load(open_store(tmp_path / "out")).splits:
         ds = ss.open(tmp_path / "out", split)
         rows = loaded(ds, tmp_path / "cache" / split, streaming, ss.hf_features(ds))

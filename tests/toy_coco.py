@@ -28,7 +28,7 @@ def toy_object(number: int, image: int, rng: np.random.Generator) -> dict[str, A
     crowd = number % 3 == 2
     person = label == 0
     points = [int(v) for _ in range(17) for v in (rng.integers(0, WIDTH), rng.integers(0, HEIGHT), 2)]
-    runs = [7, 50, WIDTH * HEIGHT - 57]
+    runs = [20 * HEIGHT + 5, 233, WIDTH * HEIGHT - 20 * HEIGHT - 238]  # columns 20 to 25, in part
     return {
         "id": 1000 * image + number + 1,
         "category_id": IDS[label],

@@ -8,16 +8,18 @@ captions_*.json ─────────┘
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import SourceError
-from .coco_check import Entry, check_annotations, check_object, entries, numbers, odd_shapes, parse_json, text, whole
+from .coco_check import Entry, check_annotations, entries, numbers, parse_json, text, whole
 from .coco_facts import SplitFacts
+from .coco_files import KINDS
+from .coco_objects import make_object, odd_shapes
 
 KEYPOINTS = 17
 _LINKS = ("license", "coco_url", "flickr_url", "date_captured")
-_SAME = ("file_name", "height", "width")
+_SAME = ("file_name", "width", "height")
 
 
 @dataclass(slots=True)
@@ -25,11 +27,11 @@ class CocoRecords:
     """One split's annotations, by image."""
 
     kinds: frozenset[str]
-    categories: tuple[tuple[int, str], ...]
-    """(original id, name), by id; the position is the contiguous label."""
-    images: dict[int, dict[str, Any]]
+    categories: dict[int, str] = field(default_factory=dict)
+    """Original id -> name, by id; the position is the contiguous label."""
+    images: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Image id -> the sample's JSON, by image id."""
-    notes: tuple[str, ...]
+    notes: list[str] = field(default_factory=list)
 
     def facts(self) -> SplitFacts:
         """Counts, for comparison with the published ones."""
@@ -44,25 +46,24 @@ class CocoRecords:
 
 
 def read_records(files: Mapping[str, tuple[str, Callable[[], bytes]]]) -> CocoRecords:
-    """Join a split's files, kind -> (name for messages, reader); raises SourceError for what contradicts itself."""
-    images: dict[int, Entry] = {}
+    """Join a split's files, kind -> (name for messages, reader); raises SourceError for what contradicts itself.
+
+    One file is held at a time: parsed, the three of train2017 would take 5 GB.
+    """
+    made = CocoRecords(frozenset(files))
     objects: dict[int, Entry] = {}
-    categories: dict[int, str] = {}
-    notes: list[str] = []
-    bodies = {kind: (where, parse_json(read(), where)) for kind, (where, read) in files.items()}
-    for where, body in bodies.values():
-        _add_images(images, body, where)
-        _add_categories(categories, body, where)
-    records = {number: _record(images[number]) for number in sorted(images)}
-    labels = {number: label for label, number in enumerate(sorted(categories))}
-    if "instances" in bodies:
-        _add_objects(records, objects, labels, *bodies["instances"])
-        notes += odd_shapes(objects.values(), bodies["instances"][0])
-    if "person_keypoints" in bodies:
-        _add_keypoints(records, objects, labels, *bodies["person_keypoints"])
-    if "captions" in bodies:
-        _add_captions(records, *bodies["captions"])
-    return CocoRecords(frozenset(bodies), tuple(sorted(categories.items())), records, tuple(notes))
+    for kind in KINDS:
+        if kind in files:
+            where, read = files[kind]
+            _add_file(made, objects, kind, where, parse_json(read(), where))
+    made.notes += odd_shapes(objects.values())
+    made.images = dict(sorted(made.images.items()))
+    made.categories = dict(sorted(made.categories.items()))
+    labels = {number: label for label, number in enumerate(made.categories)}
+    for item in objects.values():
+        item["label"] = labels[item["category_id"]]
+    _refuse_shared_files(made.images)
+    return made
 
 
 def empty_record(number: int, file_name: str, width: int, height: int) -> dict[str, Any]:
@@ -80,18 +81,56 @@ def _record(image: Entry) -> dict[str, Any]:
     }
 
 
-def _add_images(images: dict[int, Entry], body: Mapping[str, Any], where: str) -> None:
+def _add_file(made: CocoRecords, objects: dict[int, Entry], kind: str, where: str, body: Mapping[str, Any]) -> None:
+    _add_images(made.images, body, where)
+    _add_categories(made.categories, body, where)
+    annotations = entries(body, "annotations", where)
+    check_annotations(annotations, made.images, where)
+    if kind == "captions":
+        _add_captions(made.images, annotations, where)
+    elif kind == "image_info" and annotations:
+        raise SourceError(f"{where} holds {len(annotations):,} annotations; an image_info file has none. Rename it.")
+    for entry in annotations if kind in ("instances", "person_keypoints") else ():
+        item = objects.get(entry["id"])
+        if item is None:
+            record = made.images[entry["image_id"]]
+            item = objects[entry["id"]] = make_object(entry, record, made.categories, where)
+            record["objects"].append(item)
+        elif kind == "person_keypoints":
+            _check_same(item, entry, made.images, where)
+        if kind == "person_keypoints":
+            what = f"annotation {entry['id']}: keypoints"
+            item["keypoints"] = numbers(entry.get("keypoints"), 3 * KEYPOINTS, where, what)
+            item["num_keypoints"] = whole(entry, "num_keypoints", where, "annotation")
+
+
+def _add_images(images: dict[int, dict[str, Any]], body: Mapping[str, Any], where: str) -> None:
     for entry in entries(body, "images", where):
         text(entry, "file_name", where, "image")
         for name in ("height", "width"):
             whole(entry, name, where, "image")
-        known = images.setdefault(entry["id"], entry)
+        known = images.setdefault(entry["id"], {})
+        if not known:
+            known.update(_record(entry))
         for name in _SAME:
             if known[name] != entry[name]:
                 raise SourceError(
                     f"{where}: image {entry['id']} has {name} {entry[name]!r}, another file of the split says"
                     f" {known[name]!r}. The files are not of one release."
                 )
+        for name in _LINKS:
+            if known[name] is None:
+                known[name] = entry.get(name)
+
+
+def _refuse_shared_files(images: Mapping[int, dict[str, Any]]) -> None:
+    owner: dict[str, int] = {}
+    for number, record in images.items():
+        other = owner.setdefault(record["file_name"], number)
+        if other != number:
+            raise SourceError(
+                f"images {other} and {number} both have file_name {record['file_name']!r}; each image needs its own file."
+            )
 
 
 def _add_categories(categories: dict[int, str], body: Mapping[str, Any], where: str) -> None:
@@ -101,83 +140,17 @@ def _add_categories(categories: dict[int, str], body: Mapping[str, Any], where: 
             raise SourceError(f"{where}: category {entry['id']} is {name!r}, elsewhere {categories[entry['id']]!r}.")
 
 
-def _add_objects(
-    records: Mapping[int, dict[str, Any]],
-    objects: dict[int, Entry],
-    labels: Mapping[int, int],
-    where: str,
-    body: Mapping[str, Any],
-) -> None:
-    annotations = entries(body, "annotations", where)
-    check_annotations(annotations, records, where)
-    for entry in annotations:
-        check_object(entry, labels, where)
-        made = objects[entry["id"]] = _object(entry, labels, where)
-        records[entry["image_id"]]["objects"].append(made)
-
-
-def _object(entry: Entry, labels: Mapping[int, int], where: str) -> Entry:
-    polygons, rle = _segmentation(entry.get("segmentation") or [], where, entry["id"])
-    return {
-        "id": entry["id"],
-        "category_id": entry["category_id"],
-        "label": labels[entry["category_id"]],
-        "bbox": entry["bbox"],
-        "area": entry["area"],
-        "iscrowd": entry.get("iscrowd", 0),
-        "polygons": polygons,
-        "rle": rle,
-        "keypoints": [],
-        "num_keypoints": None,
-    }
-
-
-def _segmentation(given: Any, where: str, number: int) -> tuple[list[list[float]], Entry | None]:
-    """Polygons, or run lengths as numbers or compressed text: apart, so that each key has one type."""
-    what = f"annotation {number}: segmentation"
-    if isinstance(given, list):
-        return [numbers(polygon, None, where, what) for polygon in given], None
-    if not isinstance(given, dict) or not {"size", "counts"} <= given.keys():
-        raise SourceError(f"{where}: {what} is {given!r:.80}, neither polygons nor run lengths with size and counts.")
-    size, counts = numbers(given["size"], 2, where, what), given["counts"]
-    if isinstance(counts, str):
-        return [], {"size": size, "counts": [], "compressed": counts}
-    runs = numbers(counts, None, where, what)
-    if sum(runs) != size[0] * size[1]:
-        raise SourceError(f"{where}: {what} covers {sum(runs)} pixels, its size {size} has {size[0] * size[1]}.")
-    return [], {"size": size, "counts": runs, "compressed": None}
-
-
-def _add_keypoints(
-    records: Mapping[int, dict[str, Any]],
-    objects: dict[int, Entry],
-    labels: Mapping[int, int],
-    where: str,
-    body: Mapping[str, Any],
-) -> None:
-    annotations = entries(body, "annotations", where)
-    check_annotations(annotations, records, where)
-    owner = {made["id"]: number for number, record in records.items() for made in record["objects"]}
-    for entry in annotations:
-        check_object(entry, labels, where)
-        made = objects.get(entry["id"])
-        if made is None:
-            made = objects[entry["id"]] = _object(entry, labels, where)
-            records[entry["image_id"]]["objects"].append(made)
-        elif (owner[entry["id"]], made["category_id"]) != (entry["image_id"], entry["category_id"]):
-            raise SourceError(
-                f"{where}: annotation {entry['id']} is of image {entry['image_id']}, category {entry['category_id']}; among"
-                f" the instances it is of image {owner[entry['id']]}, category {made['category_id']}."
-            )
-        made["keypoints"] = numbers(
-            entry.get("keypoints"), 3 * KEYPOINTS, where, f"annotation {entry['id']}: keypoints"
+def _check_same(item: Entry, entry: Entry, images: Mapping[int, dict[str, Any]], where: str) -> None:
+    there = any(other is item for other in images[entry["image_id"]]["objects"])
+    if not there or item["category_id"] != entry["category_id"]:
+        owner = next(n for n, image in images.items() if any(other is item for other in image["objects"]))
+        raise SourceError(
+            f"{where}: annotation {entry['id']} is of image {entry['image_id']}, category {entry['category_id']}; among"
+            f" the instances it is of image {owner}, category {item['category_id']}. The files are not of one release."
         )
-        made["num_keypoints"] = whole(entry, "num_keypoints", where, "annotation")
 
 
-def _add_captions(records: Mapping[int, dict[str, Any]], where: str, body: Mapping[str, Any]) -> None:
-    annotations = entries(body, "annotations", where)
-    check_annotations(annotations, records, where)
+def _add_captions(images: Mapping[int, dict[str, Any]], annotations: list[Entry], where: str) -> None:
     for entry in sorted(annotations, key=lambda entry: int(entry["id"])):
         caption = {"id": entry["id"], "caption": text(entry, "caption", where, "annotation")}
-        records[entry["image_id"]]["captions"].append(caption)
+        images[entry["image_id"]]["captions"].append(caption)

@@ -191,6 +191,7 @@ def test_masks_on_cropped_and_mirrored_images_are_pasted_where_they_were(tmp_pat
                 whole = official.decode(official.frPyObjects(item["rle"], 40, 60))
                 inside = np.zeros_like(whole)
                 inside[10:30, 18:42] = whole[10:30, 18:42]
+                assert inside.any()
                 assert np.array_equal(official.decode(made["segmentation"]), inside)
                 checked += 1
     assert checked > 5

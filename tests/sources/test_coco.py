@@ -272,7 +272,9 @@ def test_files_that_contradict_each_other_are_named(tmp_path: Path) -> None:
     renamed = body()
     renamed["images"][0]["height"] = 21
     folder = write_coco(tmp_path / "b", instances_val2017=body(), captions_val2017={**renamed, "annotations": []})
-    with pytest.raises(ss.SourceError, match=r"image 7 has height 20, another file of the split says 21"):
+    with pytest.raises(
+        ss.SourceError, match=r"captions_val2017\.json: image 7 has height 21, another file of the split says 20"
+    ):
         opened(folder).split("val2017").records()
 
 
