@@ -11,6 +11,7 @@ from ..errors import ShardstreamError
 from . import commands
 from .demo import demo
 from .sheet import sheet
+from .show import show
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     _write(subparsers)
     _index(subparsers)
     _reading(subparsers)
+    _show(subparsers)
     _sheet(subparsers)
     _demo(subparsers)
     return parser
@@ -129,6 +131,15 @@ def _reading(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("url")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--pixels", action="store_true", help="decode every image to compute mean/std where unknown")
+    _storage(parser)
+
+
+def _show(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(subparsers, "show", show, "Draw one sample with its boxes, masks, keypoints and captions.")
+    parser.add_argument("url")
+    parser.add_argument("sample", metavar="KEY-OR-ROW", help="a sample's key, or its row in the split")
+    parser.add_argument("--split", help="default: the first that has the sample")
+    parser.add_argument("--out", metavar="FILE.png", help="default: KEY.png in the current folder")
     _storage(parser)
 
 

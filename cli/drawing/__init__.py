@@ -1,0 +1,1 @@
+"""Figures of one sample: picture, annotations drawn over it, and a panel of text below."""
