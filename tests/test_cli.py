@@ -152,6 +152,7 @@ def test_a_path_into_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
 def test_ctrl_c_is_one_line_and_keeps_what_is_finished(tmp_path: Path, workers: int) -> None:
     """SIGINT to the whole process group, as a terminal sends it; --resume goes on from there."""
     source, out = picture_folder(tmp_path / "source", 150), tmp_path / "out"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits "ignored"
     process = subprocess.Popen(
         command("write", "folder", "--source", source, "--out", out, "--shard-size", "3KB", "--workers", str(workers)),
         stdout=subprocess.DEVNULL,
