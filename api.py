@@ -28,6 +28,8 @@ class PackOptions(TypedDict, total=False):
     revision: str
     unlisted: bool
     md5: bool
+    no_images: bool
+    join: str | list[str]
     pixel_stats: bool
     seed: int
     storage_options: Mapping[str, Any]
@@ -59,6 +61,7 @@ def write(
         reporter=options.get("reporter", Silent()),
     )
     storage = options.get("storage_options", {})
+    joined = options.get("join", [])
     reading = SourceOptions(
         encode=options.get("encode"),
         storage_options=options.get("source_storage_options", storage),
@@ -68,6 +71,8 @@ def write(
         revision=options.get("revision"),
         unlisted=options.get("unlisted", False),
         md5=options.get("md5", False),
+        no_images=options.get("no_images", False),
+        join=(joined,) if isinstance(joined, str) else tuple(joined),
     )
     opened = open_source(name, None if source is None else os.fspath(source), reading)
     return write_dataset(opened, open_store(out, storage), chosen)

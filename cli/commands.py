@@ -45,6 +45,8 @@ def write(options: Namespace) -> int:
         "pixel_stats": options.pixel_stats,
         "unlisted": options.unlisted,
         "md5": options.md5,
+        "no_images": options.no_images,
+        "join": options.join,
         "seed": options.seed,
         "storage_options": storage,
         "source_storage_options": storage if (options.source or "").startswith("s3://") else {},

@@ -91,6 +91,14 @@ def _write(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--config", metavar="NAME", help="hf: configuration of a hub dataset")
     parser.add_argument("--revision", metavar="REV", help="hf: branch, tag or commit of a hub dataset")
     parser.add_argument("--unlisted", action="store_true", help="coco: also pack images that no annotation file lists")
+    parser.add_argument(
+        "--join",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="coco, vqa: annotations of the same images in another folder, joined by image id (repeatable)",
+    )
+    parser.add_argument("--no-images", action="store_true", help="emotic, vqa: pack the annotations alone")
     parser.add_argument("--md5", action="store_true", help="imagenet: compare the archives with the published md5")
     parser.add_argument(
         "--pixel-stats", action="store_true", help="compute channel mean/std of photos too (decodes them)"

@@ -29,6 +29,7 @@ COLUMN_TYPES: Mapping[str, pa.DataType] = {
     "string": pa.string(),
     "bool": pa.bool_(),
     "list<int64>": pa.list_(pa.int64()),
+    "list<list<int64>>": pa.list_(pa.list_(pa.int64())),
     "list<float64>": pa.list_(pa.float64()),
     "list<string>": pa.list_(pa.string()),
 }
@@ -65,4 +66,5 @@ def schema(fields: Iterable[str], columns: Mapping[str, str]) -> pa.Schema:
 
 def member_fields(info: SplitInfo) -> tuple[str, ...]:
     """Members of every sample of a split that we write, in the order they stand in the tar."""
-    return (info.image_field, "json", "cls") if info.label_column else (info.image_field, "json")
+    image = () if info.image_field is None else (info.image_field,)
+    return (*image, "json", "cls") if info.label_column else (*image, "json")

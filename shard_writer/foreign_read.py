@@ -77,7 +77,7 @@ def _row(key: str, members: Mapping[str, TarMember], data: memoryview, statistic
     facts = None
     if image is not None:
         facts = image_facts(bytes(payloads[image]), f"{url}: {key}.{image}")
-        statistics.add(facts, {} if label is None else {"label": label})
+        statistics.add((facts.width, facts.height), {} if label is None else {"label": label})
     found = {
         name: MemberAt(member.offset, member.size, xxhash.xxh3_64_intdigest(payloads[name]))
         for name, member in members.items()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import xxhash
 
 from ..errors import SourceError, StorageError
-from .fields import column_name, member_fields, schema
+from .fields import FACTS, column_name, member_fields, schema
 from .fragment import Fragment
 from .image_facts import image_facts
 from .json_shape import Shape, add_shape
@@ -26,6 +26,8 @@ from .tar_write import END, member_header, padding
 from .types import Column, Record, Sample, SourceSplit, SplitInfo
 
 BUFFER = 4_000_000
+COUNTED = ("label", "labels", "_types")
+"""Endings of index columns whose values the statistics count."""
 Progress = Callable[[int, int], None]
 """Called with (samples, bytes) that were written since the last call."""
 
@@ -175,29 +177,37 @@ def _add_sample(
     shape: Shape,
 ) -> None:
     info = job.split.info
-    _check_sample(sample, info.label_column, info.columns.keys())
+    _check_sample(sample, info)
     add_shape(sample.annotations, shape, sample.key)
-    facts = image_facts(sample.image, sample.key)
-    row: dict[str, Column] = {"key": sample.key, "shard": plan.number, **dict(sample.columns)}
+    facts = _facts(sample)
+    row: dict[str, Column] = {"key": sample.key, "shard": plan.number, **dict(sample.columns), **facts}
     for name, data in _members(sample, info.image_field, info.label_column is not None):
         row[column_name(name, "offset")] = tar.add(f"{sample.key}.{name}", data)
         row[column_name(name, "size")] = len(data)
         row[column_name(name, "xxh3")] = xxhash.xxh3_64_intdigest(data)
-    for name in ("width", "height", "format", "components", "progressive", "exif_orientation"):
-        row[name] = getattr(facts, name)
     for name, values in rows.items():
         values.append(row[name])
-    statistics.add(facts, {name: row[name] for name in info.columns if _is_label(name, info)})
-    if job.pixel_stats:
+    statistics.add(
+        (facts["width"], facts["height"]), {name: row[name] for name in info.columns if _is_label(name, info)}
+    )
+    if job.pixel_stats and sample.image is not None:
         statistics.add_pixels(sample.image, sample.key)
 
 
+def _facts(sample: Sample) -> dict[str, Any]:
+    """What the image's header says; where no image is packed, the size that the annotations state."""
+    if sample.image is not None:
+        return asdict(image_facts(sample.image, sample.key))
+    return {name: sample.annotations.get(name) if name in ("width", "height") else None for name in FACTS}
+
+
 def _is_label(column: str, info: SplitInfo) -> bool:
-    return column == info.label_column or column.endswith(("label", "labels"))
+    return column == info.label_column or column.endswith(COUNTED)
 
 
-def _members(sample: Sample, image_field: str, has_class: bool) -> Iterator[tuple[str, bytes]]:
-    yield image_field, sample.image
+def _members(sample: Sample, image_field: str | None, has_class: bool) -> Iterator[tuple[str, bytes]]:
+    if image_field is not None and sample.image is not None:
+        yield image_field, sample.image
     yield "json", _json(sample)
     if has_class:
         yield "cls", str(sample.label).encode()
@@ -210,11 +220,15 @@ def _json(sample: Sample) -> bytes:
         raise SourceError(f"{sample.key}: its annotations cannot be written as JSON: {error}") from error
 
 
-def _check_sample(sample: Sample, label_column: str | None, declared: Any) -> None:
+def _check_sample(sample: Sample, info: SplitInfo) -> None:
+    image_field, label_column, declared = info.image_field, info.label_column, info.columns.keys()
     if sample.columns.keys() != declared:
         raise SourceError(
             f"{sample.key}: index columns {sorted(sample.columns)}, the split declares {sorted(declared)}."
         )
+    if (sample.image is None) != (image_field is None):
+        has, says = ("no image" if sample.image is None else "an image"), image_field or "none"
+        raise SourceError(f"{sample.key}: the source read {has}, the split declares the image field {says!r}.")
     if label_column is not None and (sample.label is None or sample.columns[label_column] != sample.label):
         raise SourceError(
             f"{sample.key}: label {sample.label!r} but column {label_column!r} holds {sample.columns[label_column]!r};"

@@ -6,13 +6,13 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from .image_facts import FORMATS, ImageFacts, load_array
+from .image_facts import FORMATS, load_array
 
 _RANGES = ("width", "height")
 
@@ -30,25 +30,31 @@ class Statistics:
     objects: dict[str, dict[str, int]] = field(default_factory=dict)
     """List column -> value -> times it occurs, several in one image counted each."""
     pairs: dict[str, dict[str, int]] = field(default_factory=dict)
-    """List column -> ``"a,b"`` (a < b) -> images that hold both."""
+    """List column -> ``"a,b"`` (a < b) -> images that hold both; of lists of lists, parts (persons) that do."""
     pixels: int = 0
     pixel_sum: list[int] = field(default_factory=lambda: [0, 0, 0])
     pixel_square_sum: list[int] = field(default_factory=lambda: [0, 0, 0])
 
-    def add(self, facts: ImageFacts, labels: Mapping[str, Any]) -> None:
-        """Count one image: its size, and the values of its label columns (of a list: in images, objects and pairs)."""
+    def add(self, size: tuple[int | None, int | None], labels: Mapping[str, Any]) -> None:
+        """Count one image: its width and height, and the values of its label columns.
+
+        A list counts in images, objects and pairs; a list of lists, one per part of the image, pairs within a part.
+        """
         self.samples += 1
-        for name, value in (("width", facts.width), ("height", facts.height)):
+        for name, value in zip(_RANGES, size, strict=True):
+            if value is None:
+                continue
             self.sums[name] = self.sums.get(name, 0) + value
             self.lows[name] = min(self.lows.get(name, value), value)
             self.highs[name] = max(self.highs.get(name, value), value)
         for column, value in labels.items():
-            values = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
-            held = sorted(set(values))
-            _count(self.histograms, column, map(str, held))
+            parts = _parts(value)
+            values = [item for part in parts for item in part]
+            _count(self.histograms, column, map(str, sorted(set(values))))
             if isinstance(value, list) and all(type(item) is int for item in values):
                 _count(self.objects, column, map(str, values))
-                _count(self.pairs, column, (f"{a},{b}" for a, b in combinations(held, 2)))
+                held = (combinations(sorted(set(part)), 2) for part in parts)
+                _count(self.pairs, column, (f"{a},{b}" for a, b in chain.from_iterable(held)))
 
     def add_pixels(self, data: bytes, key: str) -> None:
         """Count the pixels of one image as 8-bit RGB."""
@@ -63,6 +69,13 @@ class Statistics:
     def as_json(self) -> dict[str, Any]:
         """Plain values, for a fragment's metadata."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def _parts(value: Any) -> list[list[Any]]:
+    """Values that stand together: one list for an image, or one for each of its parts; nulls left out."""
+    if isinstance(value, list) and value and all(isinstance(part, list) for part in value):
+        return [[item for item in part if item is not None] for part in value]
+    return [[item for item in (value if isinstance(value, list) else [value]) if item is not None]]
 
 
 def merge(parts: Iterable[Mapping[str, Any]]) -> Statistics:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 Json = Any  # what json.dumps accepts; recursive aliases do not help readers here
-Column = int | float | str | None | list[int] | list[float]
+Column = int | float | str | None | list[int] | list[float] | list[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Sample:
     """One image and everything known about it."""
 
     key: str
-    image: bytes
-    """Original encoded bytes (or a lossless encoding where the source has none)."""
+    image: bytes | None
+    """Original encoded bytes (or a lossless encoding where the source has none); None in a split without images."""
     annotations: dict[str, Json]
     """Becomes ``<key>.json``. Same keys and types in every sample of the split."""
     label: int | None = None
@@ -43,10 +43,11 @@ class SplitInfo:
     """What is known of a split before packing."""
 
     name: str
-    image_field: str
-    """Extension of every image member: ``jpg``, ``png``, ``webp`` or ``npy``."""
+    image_field: str | None
+    """Extension of every image member: ``jpg``, ``png``, ``webp`` or ``npy``; None: annotations alone are packed."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Extra index columns, name -> Arrow type (``int64``, ``float64``, ``string``, ``list<int64>``)."""
+    """Extra index columns, name -> Arrow type (``int64``, ``float64``, ``string``, ``list<int64>``). One named after a
+    view, ``person_labels``, is a list with one entry per part of the image."""
     label_column: str | None = None
     """Name of the column that holds the single class label, None where there is none."""
     shuffle: bool = False

@@ -203,7 +203,7 @@ def split_manifest(source: Source, plan: SplitPlan, fragments: Sequence[Fragment
     info = plan.info
     shape = merge_shapes((fragment.shard, fragment.shape) for fragment in fragments)
     shards = tuple(ShardEntry(part.shard, part.bytes, part.table.num_rows, part.sha256) for part in fragments)
-    kinds: Mapping[str, str] = {info.image_field: "image", "json": "json", "cls": "class"}
+    kinds: Mapping[str | None, str] = {info.image_field: "image", "json": "json", "cls": "class"}
     return SplitManifest(
         name=info.name,
         samples=sum(shard.samples for shard in shards),

@@ -21,11 +21,21 @@ _DOORS: Mapping[str, tuple[str, str]] = {
     "cifar10": ("cifar", "open_cifar10"),
     "cifar100": ("cifar", "open_cifar100"),
     "coco": ("coco", "open_coco"),
+    "emotic": ("emotic", "open_emotic"),
+    "vqa": ("vqa", "open_vqa"),
     "imagenet": ("imagenet", "open_imagenet"),
     "folder": ("folder", "open_folder"),
     "hf": ("hf", "open_hf"),
     "digits": ("digits", "open_digits"),
     "photos": ("photos", "open_photos"),
+}
+
+# Options that only some sources can honour; given to another one, they would be lost silently.
+_ONLY: Mapping[str, tuple[str, ...]] = {
+    "unlisted": ("coco",),
+    "join": ("coco", "vqa"),
+    "no_images": ("emotic", "vqa"),
+    "md5": ("imagenet",),
 }
 
 
@@ -49,4 +59,8 @@ def open_source(name: str, source: str | None = None, options: SourceOptions | N
     """
     if name not in SOURCES:
         raise OptionError(f"source {name!r} is not known. Known: {', '.join(SOURCES)}.")
-    return SOURCES[name](source, options or SourceOptions())
+    options = options or SourceOptions()
+    for option, owners in _ONLY.items():
+        if getattr(options, option) and name not in owners:
+            raise OptionError(f"{name}: {option} is an option of {' and '.join(owners)}, not of {name}; leave it out.")
+    return SOURCES[name](source, options)

@@ -31,6 +31,10 @@ class SourceOptions:
     """Hugging Face hub: configuration (subset); for a folder of parquet files: the sub-folder."""
     unlisted: bool = False
     """coco: pack images that no annotation file lists, without annotations; else they are left out and counted."""
+    no_images: bool = False
+    """emotic, vqa: pack annotations alone, for sampler work where the pictures are not at hand."""
+    join: tuple[str, ...] = ()
+    """coco, vqa: further folders whose annotations of the same images are joined, by image id."""
     md5: bool = False
     """imagenet: compare the image archives with the published md5 (reads 145 GB); the devkit always is."""
 
