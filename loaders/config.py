@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from ..errors import OptionError
 from .order import WINDOW
+from .samplers import Natural, Sampler
 from .world import World
 
 
@@ -24,7 +25,10 @@ class StreamOptions(TypedDict, total=False):
     rename: Mapping[str, str]
     world: World
     shuffle_window: int
+    shuffle_lanes: int
     view: str
+    sampler: Sampler
+    body_size: tuple[int, int]
     masks: bool
 
 
@@ -60,17 +64,26 @@ class StreamConfig:
     """Batch fields under other names, ``{"image": "pixel_values", "label": "labels"}``."""
     world: World = field(default_factory=World.from_environment)
     shuffle_window: int = WINDOW
-    """Neighbours in a shard that are permuted together; with the lanes it sets how far samples travel."""
+    """Neighbours in a shard that are permuted together. Lanes times window is how far items travel: 1 and 1 keep
+    shards whole and in order (only they are permuted), one window over everything is a global shuffle."""
+    shuffle_lanes: int | None = None
+    """Places of the epoch that are read side by side; default: the largest divisor of 384 that leaves each a full
+    window. World sizes that divide it read whole lanes, nearly their own shards."""
     view: str = "image"
-    """What an item is: ``image`` with all its annotations; ``caption``, one item per caption; ``caption:random``, one
-    drawn per image and epoch; ``caption:first``; ``caption:all``, images with their captions as lists."""
+    """What an item is: ``image`` with all its annotations; ``caption``, ``person`` or ``question``: one item per part;
+    ``caption:random``, one drawn per image and epoch; ``caption:first``; ``caption:all``, images with lists."""
+    sampler: Sampler = field(default_factory=Natural)
+    """How often each item comes in an epoch: ``ss.samplers``."""
+    body_size: tuple[int, int] = (128, 128)
+    """view="person": height and width of the body crop."""
     masks: bool = False
     """Carry objects' segmentations, so that ``batch.targets(masks=True)`` can draw them."""
 
     def __post_init__(self) -> None:
-        if self.view == "caption:random" and not self.shuffle:
+        if not self.shuffle and self.sampler != Natural():
             raise OptionError(
-                "view 'caption:random' draws, and shuffle=False (evaluation) draws nothing; use 'caption'."
+                f"sampler {self.sampler} with shuffle=False: evaluation takes every item once, in order. Pass"
+                " shuffle=True to train with it, or leave the sampler out."
             )
         if self.batch_size is not None and self.global_batch_size is not None:
             raise OptionError(

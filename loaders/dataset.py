@@ -8,6 +8,7 @@ import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -28,6 +29,17 @@ from .selection import selected_rows
 Item = dict[str, Any]
 Exif = Literal["ignore", "apply"]
 ItemTransform = Callable[[dict[str, list[Any]]], Mapping[str, Sequence[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Index rows of some shards after another."""
+
+    first: int
+    """Canonical index of the first row."""
+    counts: NDArray[np.int64]
+    """(shards,) rows of each."""
+    table: pa.Table
 
 
 class ShardDataset:
@@ -67,6 +79,16 @@ class ShardDataset:
         )
 
     @property
+    def datasets(self) -> tuple[ShardDataset, ...]:
+        """The datasets that this one is made of: of a mixture several, else itself."""
+        return (self,)
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """What part of an epoch each dataset of a mixture gets; None: what its items make."""
+        return None
+
+    @property
     def digest(self) -> str:
         """Identity of the content and selection; orders and saved states depend on it."""
         if self._selected is None:
@@ -90,8 +112,21 @@ class ShardDataset:
 
     def index_columns(self, columns: Sequence[str] | None) -> pa.Table:
         """Some columns of the index; labels scan without touching offsets."""
-        table = SplitIndex(self.store, self.info).table(columns)
-        return table if self._selected is None else table.take(self._selected)
+        return pa.concat_tables(chunk.table for chunk in self.scan(columns))
+
+    def scan(self, columns: Sequence[str] | None = None) -> Iterator[Chunk]:
+        """The index piece by piece, at most 2,000 shards each: a split of any size in bounded memory."""
+        for entry, table in SplitIndex(self.store, self.info).tables(columns):
+            first, stop = entry.first_shard, entry.first_shard + entry.shards
+            if self._selected is not None:
+                chosen = self._selected[self._starts[first] : self._starts[stop]]
+                table = table.take(chosen - self._first_rows[first])
+            yield Chunk(int(self._starts[first]), self.counts[first:stop], table)
+
+    def shard_column(self, shard: int, name: str) -> pa.Array:
+        """One declared column of a shard's selected rows."""
+        column = self.fetcher.rows(shard).columns[name].combine_chunks()
+        return column if self._selected is None else column.take(pa.array(self.rows_of(shard)))
 
     def column(self, name: str) -> NDArray[np.int64]:
         """An integer column of the index, (len(ds),), -1 where null."""

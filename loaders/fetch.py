@@ -16,9 +16,7 @@ from ..shard_writer.index import SplitIndex
 from ..shard_writer.manifest import SplitManifest
 from ..shard_writer.storage import Store
 from .cache import ShardCache
-from .rows import Recent, ShardRows, shard_rows
-
-OPEN_SHARDS = 512  # > 384 lanes, so a world of one does not reopen shards; a mapping costs no memory by itself
+from .rows import OPEN_SHARDS, Recent, ShardRows, shard_rows
 
 
 @dataclass(slots=True)

@@ -50,7 +50,7 @@ class Loader:
         return self.stream.steps()
 
     def __repr__(self) -> str:
-        config, left = self.stream.config, len(self.stream.items) % self.stream.config.global_batch
+        config, left = self.stream.config, self.stream.size % self.stream.config.global_batch
         last = f"drops the last {left} samples of each epoch" if config.drops_last else "fills the last batch"
         return f"Loader({self.stream.ds!r}, {len(self)} batches of {config.rows} per rank, {last})"
 
@@ -86,7 +86,7 @@ class Loader:
         self.stream.set_epoch(epoch, self._position)
         for batch in self._dataloader():
             delivered = self._deliver(batch)
-            self._position = min(self._position + self.stream.config.global_batch, len(self.stream.items))
+            self._position = min(self._position + self.stream.config.global_batch, self.stream.size)
             yield delivered
         if self.epoch == epoch:
             self.epoch, self._position = epoch + 1, 0

@@ -1,4 +1,4 @@
-"""The order of an epoch as a pure function: position -> (shard, row). No table of N, no state but integers.
+"""The order of an epoch as a pure function: position -> (shard, slot). No table of N, no state but integers.
 
 The shards are permuted and laid end to end; that sequence is cut into L equal lanes; positions take the lanes in
 turn, and inside a lane each window of w items is permuted:
@@ -7,7 +7,11 @@ turn, and inside a lane each window of w items is permuted:
     lane:   0    1    2   ...  L-1  |  0    1  ...      rank r of W takes p with p mod W = r
 
 L belongs to the epoch, never to the world, so every world size sees the same global batches, and where W divides L
-a rank reads whole lanes: nearly its own shards, with a window's bytes side by side.
+a rank reads whole lanes. Lanes are cut in the order of their reversed digits, so that the lanes of a rank lie side
+by side and its ragged ends are two:
+
+    L = 8, W = 2:   cut   0  1  2  3 | 4  5  6  7       rank 0 takes lanes 0, 2, 4, 6 = cuts 0 to 3
+                    lane  0  4  2  6 | 1  5  3  7
 """
 
 from __future__ import annotations
@@ -17,10 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..counted import mix, permutation, text_word
+from ..counted import permutation, text_word
 from ..errors import OptionError
+from .windows import permuted
 
 I64 = NDArray[np.int64]
+ORDER_VERSION = 2
+"""Part of a state's fingerprint: a change of this file that moves an item needs another number."""
 _SHARDS, _WINDOWS = text_word("order/shards"), text_word("order/windows")
 # 384 = 2^7 * 3: whole lanes for worlds of 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 384.
 MAX_LANES = 384
@@ -37,17 +44,24 @@ class OrderSpec:
     lanes: int = 1
     window: int = WINDOW
 
+    def __post_init__(self) -> None:
+        for name, value in (("shuffle_lanes", self.lanes), ("shuffle_window", self.window)):
+            if value < 1:
+                raise OptionError(f"{name} must be at least 1, not {value}.")
+
     @classmethod
-    def for_size(cls, items: int, shuffle: bool, seed: int, window: int = WINDOW) -> OrderSpec:
+    def for_size(
+        cls, items: int, shuffle: bool, seed: int, window: int | None = None, lanes: int | None = None
+    ) -> OrderSpec:
         """The default number of lanes for a set: the largest divisor of 384 that leaves each lane a full window."""
-        if window < 1:
-            raise OptionError(f"shuffle_window must be at least 1, not {window}.")
-        lanes = max(n for n in _LANES if n == 1 or n * window <= items) if shuffle else 1
+        window = WINDOW if window is None else window
+        if lanes is None:
+            lanes = max(n for n in _LANES if n == 1 or n * window <= items) if shuffle else 1
         return cls(shuffle, seed, lanes, window)
 
 
 class EpochOrder:
-    """One epoch's order over shards of given sizes.
+    """One epoch's order over shards that hold given numbers of items this epoch.
 
     ``locate(positions)`` costs O(log S) a position and O(w) a window; nothing is kept between calls but S numbers.
     """
@@ -59,27 +73,57 @@ class EpochOrder:
         self._shards = permutation(len(counts), spec.seed, epoch, _SHARDS) if spec.shuffle else np.arange(len(counts))
         # (S + 1,) sequence position at which each permuted shard begins
         self._starts = np.concatenate([[0], np.cumsum(counts[self._shards])])
+        self._cuts = reversed_digits(spec.lanes)
 
     def locate(self, positions: I64) -> tuple[I64, I64]:
-        """Shards and rows, each (n,) int64, of epoch positions (n,) in [0, items)."""
+        """Shards and slots within them, each (n,) int64, of epoch positions (n,) in [0, items)."""
         sequence = self._sequence(positions) if self.spec.shuffle else positions
         slot = np.searchsorted(self._starts, sequence, side="right") - 1
         return self._shards[slot], sequence - self._starts[slot]
 
     def _sequence(self, positions: I64) -> I64:
-        """Positions of the sequence of permuted shards, lane by lane and window by window."""
+        """Places in the sequence of permuted shards, lane by lane and window by window."""
         lanes, window = self.spec.lanes, self.spec.window
         short, longer = divmod(self.items, lanes)  # the first `longer` lanes hold one item more
         lane, within = positions % lanes, positions // lanes
         number, offset = within // window, within % window
         filled = np.minimum(window, short + (lane < longer) - number * window)  # the last window may be short
-        # (n, w): each row the hashes of one window's items; argsort turns them into its permutation
-        slots = np.arange(window, dtype=np.uint64)[None, :]
-        seed = mix(self.spec.seed, self.epoch, _WINDOWS)
-        hashes = mix(seed[:, None], lane.astype(np.uint64)[:, None], number.astype(np.uint64)[:, None], slots)
-        hashes[slots >= filled.astype(np.uint64)[:, None]] = np.uint64(0xFFFFFFFFFFFFFFFF)
-        permuted = np.argsort(hashes, axis=1, kind="stable")[np.arange(len(positions)), offset]
-        return lane * short + np.minimum(lane, longer) + number * window + permuted
+        inside = permuted(offset, filled, (self.spec.seed, self.epoch, _WINDOWS), (lane, number))
+        return self._lane_start(lane, short, longer) + number * window + inside
+
+    def _lane_start(self, lane: I64, short: int, longer: int) -> I64:
+        """Where each lane's cut begins: after the cuts before it, of which some are one item longer."""
+        cut = self._cuts[lane]
+        # (L + 1,) how many longer lanes stand before each cut
+        is_longer = np.empty(self.spec.lanes, dtype=np.int64)
+        is_longer[self._cuts] = np.arange(self.spec.lanes) < longer
+        before = np.concatenate([[0], np.cumsum(is_longer)])
+        starts: I64 = cut * short + before[cut]
+        return starts
+
+
+def reversed_digits(lanes: int) -> I64:
+    """(L,) lane -> cut: the digits of a lane in the mixed radix of L's prime factors, read backwards.
+
+    Twos come first, so lanes r, r + W, r + 2W, ... are neighbours for every W that is a power of two dividing L, and
+    for W times whole further factors.
+    """
+    lane, cut, left = np.arange(lanes, dtype=np.int64), np.zeros(lanes, dtype=np.int64), lanes
+    for radix in _factors(lanes):
+        left //= radix
+        cut += (lane % radix) * left
+        lane = lane // radix
+    return cut
+
+
+def _factors(number: int) -> list[int]:
+    found, factor = [], 2
+    while number > 1:
+        while number % factor == 0:
+            found.append(factor)
+            number //= factor
+        factor += 1
+    return found
 
 
 def rank_positions(start: int, stop: int, rank: int, world_size: int, shuffle: bool) -> I64:

@@ -15,6 +15,7 @@ from ..shard_writer.fields import column_name
 from ..shard_writer.manifest import SplitManifest
 
 T = TypeVar("T")
+OPEN_SHARDS = 512  # > 384 lanes, so a world of one does not reopen shards; a mapping costs no memory by itself
 
 
 class Recent(Generic[T]):
@@ -64,6 +65,8 @@ class ShardRows:
     label: NDArray[np.int64] | None = None
     numbers: dict[str, NDArray[np.int64]] = field(default_factory=dict, repr=False)
     """Integer columns that the source declared (counts, ids), -1 where null."""
+    columns: pa.Table = field(default_factory=lambda: pa.table({}), repr=False)
+    """All declared columns, for samplers."""
 
 
 def shard_rows(table: pa.Table, split: SplitManifest, upright: bool = False) -> ShardRows:
@@ -79,6 +82,7 @@ def shard_rows(table: pa.Table, split: SplitManifest, upright: bool = False) -> 
         members={name: _members(table, name) for name in split.fields},
         label=label,
         numbers={name: _int64(table[name], -1) for name, kind in split.columns.items() if kind == "int64"},
+        columns=table.select(list(split.columns)),
     )
 
 

@@ -16,10 +16,11 @@ from .assemble import Assembler, Rows
 from .batch import Batch
 from .config import StreamConfig, StreamOptions
 from .dataset import ShardDataset
-from .order import EpochOrder, OrderSpec, rank_positions
+from .epoch import Epoch
+from .order import ORDER_VERSION, OrderSpec, rank_positions
 from .views import Items, View
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 _SAMPLE, _PART = text_word("sample"), text_word("part")
 I64 = NDArray[np.int64]
 
@@ -37,9 +38,16 @@ class Stream(IterableDataset[Batch]):
         self.ds = ds
         self.config = StreamConfig(**options)
         self.view = View.parse(self.config.view)
+        if self.view.policy == "random" and not self.config.shuffle:
+            raise OptionError(
+                f"view {str(self.view)!r} draws, and shuffle=False (evaluation) draws nothing; use {self.view.kind!r}."
+            )
         self.items = Items(ds, self.view)
+        self.sampled = self.config.sampler.fit(self.items, self.config.seed)
+        self.size = self.sampled.copies.size
+        """Items of an epoch, copies counted."""
         self.spec = OrderSpec.for_size(
-            len(self.items), self.config.shuffle, self.config.seed, self.config.shuffle_window
+            self.size, self.config.shuffle, self.config.seed, self.config.shuffle_window, self.config.shuffle_lanes
         )
         self.assembler = Assembler.of(ds, self.config)
         # (epoch, first position) in shared memory, so that set_epoch reaches persistent workers.
@@ -51,10 +59,8 @@ class Stream(IterableDataset[Batch]):
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Choose the epoch (and the position within it) of the next ``iter``."""
-        if epoch < 0 or not 0 <= position <= len(self.items):
-            raise OptionError(
-                f"epoch {epoch}, position {position}: both count from 0, up to {len(self.items)} positions."
-            )
+        if epoch < 0 or not 0 <= position <= self.size:
+            raise OptionError(f"epoch {epoch}, position {position}: both count from 0, up to {self.size} positions.")
         self._place[0], self._place[1] = epoch, position
 
     def __len__(self) -> int:
@@ -62,7 +68,7 @@ class Stream(IterableDataset[Batch]):
 
     def steps(self, position: int = 0) -> int:
         """Batches that each rank takes from a position to the end of the epoch."""
-        left, size = len(self.items) - position, self.config.global_batch
+        left, size = self.size - position, self.config.global_batch
         return left // size if self.config.drops_last else -(-left // size)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -71,6 +77,8 @@ class Stream(IterableDataset[Batch]):
         return {
             "digest": self.ds.digest,
             "view": str(self.view),
+            "sampler": self.sampled.identity,
+            "order": ORDER_VERSION,
             "shuffle": spec.shuffle,
             "seed": spec.seed,
             "lanes": spec.lanes,
@@ -81,25 +89,25 @@ class Stream(IterableDataset[Batch]):
         epoch, position = (int(value) for value in self._place)
         worker = get_worker_info()
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        order = EpochOrder(self.items.counts, self.spec, epoch)
+        plan = Epoch(self.sampled.copies, self.spec, epoch)
         for step in range(first, self.steps(position), stride):
             start = position + step * self.config.global_batch
-            yield self._batch(order, start, min(start + self.config.global_batch, len(self.items)))
+            yield self._batch(plan, start, min(start + self.config.global_batch, self.size))
 
-    def _batch(self, order: EpochOrder, start: int, stop: int) -> Batch:
+    def _batch(self, epoch: Epoch, start: int, stop: int) -> Batch:
         world = self.config.world
         positions = rank_positions(start, stop, world.rank, world.world_size, self.config.shuffle)
-        shards, items = order.locate(positions)
+        shards, items, copies = epoch.locate(positions)
         places, parts = self.items.locate(shards, items)
         rows = self.ds.row_numbers(shards, places)
         keys = [self.ds.fetcher.rows(int(shard)).keys[row] for shard, row in zip(shards, rows, strict=True)]
-        seeds = self._seeds(order.epoch, keys, parts)
+        seeds = self._seeds(epoch.number, keys, parts, copies)
         return self.assembler.batch(
             Rows(
                 shards=shards,
                 rows=rows,
                 index=self.ds.shard_start(shards) + places,
-                copies=np.zeros(len(rows), dtype=np.int64),
+                copies=copies,
                 keys=keys,
                 seeds=seeds,
                 parts=self._drawn(shards, rows, seeds) if self.view.policy == "random" else parts,
@@ -116,10 +124,10 @@ class Stream(IterableDataset[Batch]):
         )
         return np.floor(uniform(mix(seeds, _PART)) * counts).astype(np.int64)
 
-    def _seeds(self, epoch: int, keys: list[str], parts: I64) -> NDArray[np.uint64]:
+    def _seeds(self, epoch: int, keys: list[str], parts: I64, copies: I64) -> NDArray[np.uint64]:
         words = np.array([text_word(key) for key in keys], dtype=np.uint64)
         # Evaluation draws nothing, and must not differ between epochs even if a transform draws.
-        seeds = mix(self.config.seed, epoch if self.config.shuffle else 0, words, 0, _SAMPLE)
+        seeds = mix(self.config.seed, epoch if self.config.shuffle else 0, words, copies.astype(np.uint64), _SAMPLE)
         # Each caption of an image gets a crop of its own; whole images keep the seed they always had.
         return np.where(parts > 0, mix(seeds, _PART, np.maximum(parts, 0).astype(np.uint64)), seeds)
 

@@ -67,12 +67,15 @@ class SplitIndex:
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, in canonical order (shard order, then tar order); ``columns`` reads only those."""
-        tables = []
+        return pa.concat_tables(table for _, table in self.tables(columns))
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[tuple[IndexEntry, pa.Table]]:
+        """The rows of one index file after another: a bounded share of a split of any size."""
         for entry in self.split.index:
             file = self._checked(entry)
             with _as_damage(self._where(entry)):
-                tables.append(file.read(columns=columns))
-        return pa.concat_tables(tables)
+                table = file.read(columns=columns)
+            yield entry, table
 
     def check(self, entry: IndexEntry) -> None:
         """Open one index file and compare it with the manifest; raises ManifestError."""
