@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..errors import ShardstreamError
 from . import commands
+from .bench import bench
 from .demo import demo
 from .sheet import sheet
 from .show import show
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _reading(subparsers)
     _show(subparsers)
     _sheet(subparsers)
+    _bench(subparsers)
     _demo(subparsers)
     return parser
 
@@ -159,6 +161,24 @@ def _sheet(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--preset", choices=("none", "train", "eval", "cifar_train", "cifar_eval"), default="none")
     parser.add_argument("--count", type=int, default=48, help="images on the sheet (default 48)")
     parser.add_argument("--seed", type=int, default=0)
+    _storage(parser)
+
+
+def _bench(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(subparsers, "bench", bench, "What an epoch costs; --simulate computes it without touching data.")
+    parser.add_argument("url", nargs="?", help="a dataset, whose shards are taken; else --rows, --shards, --row-size")
+    parser.add_argument("--simulate", action="store_true", help="locality, shuffle quality and memory of an epoch")
+    parser.add_argument("--split", help="default: the only one")
+    parser.add_argument("--rows", type=int, default=1_281_167, help="default 1281167")
+    parser.add_argument("--shards", type=int, default=1_024, help="default 1024")
+    parser.add_argument("--row-size", default="110KB", help="default 110KB")
+    parser.add_argument("--ranks", type=int, default=1, help="world size (default 1)")
+    parser.add_argument("--global-batch", type=int, help="rows over all ranks (default 256)")
+    parser.add_argument("--shuffle-lanes", type=int, help="default: 384, or fewer for small sets")
+    parser.add_argument("--shuffle-window", type=int, default=64, help="default 64")
+    parser.add_argument("--block", default="4MB", help="bytes of one read, at least (default 4MB)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
     _storage(parser)
 
 

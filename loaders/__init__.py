@@ -1,6 +1,7 @@
 """Bytes in motion: order, fetch, decode, batch, device."""
 
 from . import scoring
+from .answers import AnswerVocabulary
 from .batch import Batch, RaggedImages
 from .config import LoaderConfig, LoaderOptions, StreamConfig, StreamOptions
 from .dataset import ShardDataset, open_dataset
@@ -9,10 +10,12 @@ from .hf_features import hf_features
 from .loader import Loader
 from .order import EpochOrder, OrderSpec
 from .seeding import seed_all, worker_init_fn
+from .simulate import Simulation, simulate
 from .stream import Stream
 from .world import World
 
 __all__ = [
+    "AnswerVocabulary",
     "Batch",
     "DecodePlanner",
     "EpochOrder",
@@ -22,6 +25,7 @@ __all__ = [
     "OrderSpec",
     "RaggedImages",
     "ShardDataset",
+    "Simulation",
     "Stream",
     "StreamConfig",
     "StreamOptions",
@@ -30,5 +34,6 @@ __all__ = [
     "open_dataset",
     "scoring",
     "seed_all",
+    "simulate",
     "worker_init_fn",
 ]

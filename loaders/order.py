@@ -71,17 +71,19 @@ class EpochOrder:
         self.epoch = epoch
         self.items = int(counts.sum())
         self._shards = permutation(len(counts), spec.seed, epoch, _SHARDS) if spec.shuffle else np.arange(len(counts))
-        # (S + 1,) sequence position at which each permuted shard begins
-        self._starts = np.concatenate([[0], np.cumsum(counts[self._shards])])
+        self.starts: I64 = np.concatenate([[0], np.cumsum(counts[self._shards])])
+        """(S + 1,) place in the sequence at which each permuted shard begins."""
         self._cuts = reversed_digits(spec.lanes)
+        self.cut_bounds = self._bounds()
+        """(L + 1,) place in the sequence at which each cut begins."""
 
     def locate(self, positions: I64) -> tuple[I64, I64]:
         """Shards and slots within them, each (n,) int64, of epoch positions (n,) in [0, items)."""
-        sequence = self._sequence(positions) if self.spec.shuffle else positions
-        slot = np.searchsorted(self._starts, sequence, side="right") - 1
-        return self._shards[slot], sequence - self._starts[slot]
+        sequence = self.sequence(positions) if self.spec.shuffle else positions
+        slot = np.searchsorted(self.starts, sequence, side="right") - 1
+        return self._shards[slot], sequence - self.starts[slot]
 
-    def _sequence(self, positions: I64) -> I64:
+    def sequence(self, positions: I64) -> I64:
         """Places in the sequence of permuted shards, lane by lane and window by window."""
         lanes, window = self.spec.lanes, self.spec.window
         short, longer = divmod(self.items, lanes)  # the first `longer` lanes hold one item more
@@ -89,17 +91,13 @@ class EpochOrder:
         number, offset = within // window, within % window
         filled = np.minimum(window, short + (lane < longer) - number * window)  # the last window may be short
         inside = permuted(offset, filled, (self.spec.seed, self.epoch, _WINDOWS), (lane, number))
-        return self._lane_start(lane, short, longer) + number * window + inside
+        return self.cut_bounds[self._cuts[lane]] + number * window + inside
 
-    def _lane_start(self, lane: I64, short: int, longer: int) -> I64:
-        """Where each lane's cut begins: after the cuts before it, of which some are one item longer."""
-        cut = self._cuts[lane]
-        # (L + 1,) how many longer lanes stand before each cut
-        is_longer = np.empty(self.spec.lanes, dtype=np.int64)
-        is_longer[self._cuts] = np.arange(self.spec.lanes) < longer
-        before = np.concatenate([[0], np.cumsum(is_longer)])
-        starts: I64 = cut * short + before[cut]
-        return starts
+    def _bounds(self) -> I64:
+        short, longer = divmod(self.items, self.spec.lanes)
+        lengths = np.empty(self.spec.lanes, dtype=np.int64)
+        lengths[self._cuts] = short + (np.arange(self.spec.lanes) < longer)
+        return np.concatenate([[0], np.cumsum(lengths)])
 
 
 def reversed_digits(lanes: int) -> I64:
