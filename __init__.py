@@ -26,6 +26,7 @@ from .errors import (
     UndecodableImage,
 )
 from .loaders import (
+    AnswerVocabulary,
     Batch,
     Loader,
     RaggedImages,
@@ -33,6 +34,7 @@ from .loaders import (
     Stream,
     World,
     hf_features,
+    samplers,
     scoring,
     seed_all,
     worker_init_fn,
@@ -44,6 +46,7 @@ from .transforms import presets
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerVocabulary",
     "Batch",
     "ChecksumMismatch",
     "CorruptData",
@@ -67,6 +70,7 @@ __all__ = [
     "index",
     "open",
     "presets",
+    "samplers",
     "scoring",
     "seed_all",
     "transforms",

@@ -1,6 +1,6 @@
 """Bytes in motion: order, fetch, decode, batch, device."""
 
-from . import scoring
+from . import samplers, scoring
 from .answers import AnswerVocabulary
 from .batch import Batch, RaggedImages
 from .config import LoaderConfig, LoaderOptions, StreamConfig, StreamOptions
@@ -32,6 +32,7 @@ __all__ = [
     "World",
     "hf_features",
     "open_dataset",
+    "samplers",
     "scoring",
     "seed_all",
     "simulate",

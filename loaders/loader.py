@@ -10,12 +10,14 @@ from typing import Any, Unpack, cast
 import torch
 from torch.utils.data import DataLoader
 
+from ..errors import StateError
 from .assemble import bound
 from .batch import Batch
 from .config import LoaderConfig, LoaderOptions
 from .dataset import ShardDataset
 from .seeding import worker_init_fn
-from .stream import STATE_VERSION, Stream, check_state
+from .state import STATE_VERSION, Place
+from .stream import Stream
 
 log = logging.getLogger("shardstream")
 _LOADER_FIELDS = frozenset(field.name for field in fields(LoaderConfig))
@@ -69,16 +71,20 @@ class Loader:
             "fingerprint": self.stream.fingerprint(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at a saved place, on any world size and worker count; raises StateError for another order."""
-        self.epoch, self._resume = check_state(state, self.stream)
-        self._position = self._resume
-        if state["global_batch_size"] != self.stream.config.global_batch:
-            log.warning(
-                "resuming with global batch size %d, saved with %d: still exactly once, batch boundaries differ",
-                self.stream.config.global_batch,
-                state["global_batch_size"],
-            )
+    def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = False) -> None:
+        """Go on at a saved place, on any world size and worker count; raises StateError for another order.
+
+        With another global batch size the rest of the epoch is still delivered exactly once, only batch boundaries
+        differ: a warning says so, ``strict=True`` refuses it.
+        """
+        place, here = Place.of(state, self.stream), self.stream.config.global_batch
+        if place.global_batch != here:
+            differing = f"the state was saved with global batch size {place.global_batch}, here it is {here}"
+            if strict:
+                raise StateError(f"{differing}; pass global_batch_size={place.global_batch}, or strict=False.")
+            log.warning("%s: the rest of the epoch is still exactly once, batch boundaries differ", differing)
+        self.epoch = place.epoch
+        self._position = self._resume = place.position
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, self._position = self.epoch, self._resume

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -18,9 +19,9 @@ from .config import StreamConfig, StreamOptions
 from .dataset import ShardDataset
 from .epoch import Epoch
 from .order import ORDER_VERSION, OrderSpec, rank_positions
+from .state import BatchIterator, Place
 from .views import Items, View
 
-STATE_VERSION = 2
 _SAMPLE, _PART = text_word("sample"), text_word("part")
 I64 = NDArray[np.int64]
 
@@ -85,14 +86,15 @@ class Stream(IterableDataset[Batch]):
             "window": spec.window,
         }
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> BatchIterator:
         epoch, position = (int(value) for value in self._place)
         worker = get_worker_info()
-        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        plan = Epoch(self.sampled.copies, self.spec, epoch)
-        for step in range(first, self.steps(position), stride):
-            start = position + step * self.config.global_batch
-            yield self._batch(plan, start, min(start + self.config.global_batch, self.size))
+        share = (worker.id, worker.num_workers) if worker else (0, 1)
+        return BatchIterator(self, Place(epoch, position, self.config.global_batch), share, self.maker(epoch))
+
+    def maker(self, epoch: int) -> Callable[[int, int], Batch]:
+        """What turns positions [start, stop) of an epoch into this rank's batch."""
+        return partial(self._batch, Epoch(self.sampled.copies, self.spec, epoch))
 
     def _batch(self, epoch: Epoch, start: int, stop: int) -> Batch:
         world = self.config.world
@@ -130,20 +132,3 @@ class Stream(IterableDataset[Batch]):
         seeds = mix(self.config.seed, epoch if self.config.shuffle else 0, words, copies.astype(np.uint64), _SAMPLE)
         # Each caption of an image gets a crop of its own; whole images keep the seed they always had.
         return np.where(parts > 0, mix(seeds, _PART, np.maximum(parts, 0).astype(np.uint64)), seeds)
-
-
-def check_state(state: Mapping[str, Any], stream: Stream) -> tuple[int, int]:
-    """Epoch and position of a saved state; raises StateError where it belongs to something else."""
-    from ..errors import StateError
-
-    if state.get("version") != STATE_VERSION:
-        raise StateError(f"the state has version {state.get('version')!r}, this library reads {STATE_VERSION}.")
-    saved, mine = state["fingerprint"], stream.fingerprint()
-    differing = [
-        f"{name}: {saved.get(name)!r} saved, {mine[name]!r} here" for name in mine if saved.get(name) != mine[name]
-    ]
-    if differing:
-        raise StateError(
-            f"the state belongs to another order ({'; '.join(differing)}). Restore the same dataset and options."
-        )
-    return int(state["epoch"]), int(state["position"])
