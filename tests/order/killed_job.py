@@ -44,6 +44,13 @@ def options_of(trial: int, ds: ss.ShardDataset) -> tuple[ss.ShardDataset, dict[s
     return ds, options
 
 
+def rows_of(batch: ss.Batch) -> list[tuple[int, ...]]:
+    """(index, copy, caption) of the rows that count."""
+    captions = batch["caption_id"].tolist() if "caption_id" in batch else [0] * len(batch["key"])
+    rows = zip(batch["index"].tolist(), batch["copy"].tolist(), captions, batch["valid"].tolist(), strict=True)
+    return [row[:3] for row in rows if row[3]]
+
+
 def run(folder: Path, rank: int, world: int, trial: int, ds: ss.ShardDataset, barrier: Any) -> None:
     """One rank: deliver, write down, wait for the others; rank 0 then writes the checkpoint."""
     chosen, options = options_of(trial, ds)
@@ -53,10 +60,8 @@ def run(folder: Path, rank: int, world: int, trial: int, ds: ss.ShardDataset, ba
         loader.load_state_dict(json.loads(checkpoint.read_text())["state"], strict=True)
     epoch = loader.epoch
     for batch in loader:
-        rows = zip(batch["index"].tolist(), batch["copy"].tolist(), batch["caption_id"].tolist()
-                   if "caption_id" in batch else [0] * len(batch["key"]), batch["valid"].tolist(), strict=True)  # fmt: skip
         step = loader.state_dict()["position"] if loader.state_dict()["epoch"] == epoch else "last"
-        (folder / f"{world}-{rank}-{step}.json").write_text(json.dumps([row[:3] for row in rows if row[3]]))
+        (folder / f"{world}-{rank}-{step}.json").write_text(json.dumps(rows_of(batch)))
         barrier.wait(60)
         if rank == 0:
             temporary = checkpoint.with_suffix(".tmp")
@@ -107,16 +112,8 @@ def killed(trial: int, ds: ss.ShardDataset, draw: random.Random) -> dict[str, An
         failed = [process.exitcode for process in rest if process.exitcode]
         finished = saved.exists() and json.loads(saved.read_text())["state"]["epoch"] == 1
         together = before + (delivered(folder, 3) if not finished or list(folder.glob("3-*.json")) else Counter())
-    whole = Counter(
-        (index, copy, caption)
-        for batch in ss.Loader(chosen, world=ss.World(0, 1), **options)
-        for index, copy, caption, valid in zip(
-            batch["index"].tolist(), batch["copy"].tolist(),
-            batch["caption_id"].tolist() if "caption_id" in batch else [0] * len(batch["key"]), batch["valid"].tolist(),
-            strict=True,
-        )  # fmt: skip
-        if valid
-    )
+    alone = ss.Loader(chosen, world=ss.World(0, 1), **options)
+    whole = Counter(row for batch in alone for row in rows_of(batch))
     return {
         "trial": trial,
         "case": trial % 5,
@@ -135,9 +132,9 @@ def main() -> int:
     failures = 0
     for trial in range(trials):
         result = killed(trial, ds, draw)
-        print(json.dumps(result), flush=True)
+        sys.stdout.write(json.dumps(result) + "\n")
         failures += bool(result["missing"] or result["repeated"] or result["failed"])
-    print(failures)
+    sys.stdout.write(f"{failures}\n")
     return 1 if failures else 0
 
 
