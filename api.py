@@ -29,6 +29,7 @@ class PackOptions(TypedDict, total=False):
     unlisted: bool
     md5: bool
     no_images: bool
+    images: str | os.PathLike[str]
     join: str | list[str]
     pixel_stats: bool
     seed: int
@@ -61,7 +62,7 @@ def write(
         reporter=options.get("reporter", Silent()),
     )
     storage = options.get("storage_options", {})
-    joined = options.get("join", [])
+    joined, images = options.get("join", []), options.get("images")
     reading = SourceOptions(
         encode=options.get("encode"),
         storage_options=options.get("source_storage_options", storage),
@@ -72,6 +73,7 @@ def write(
         unlisted=options.get("unlisted", False),
         md5=options.get("md5", False),
         no_images=options.get("no_images", False),
+        images=None if images is None else os.fspath(images),
         join=(joined,) if isinstance(joined, str) else tuple(joined),
     )
     opened = open_source(name, None if source is None else os.fspath(source), reading)

@@ -34,6 +34,10 @@ def storage_options(pairs: Sequence[str]) -> dict[str, Any]:
     return {name: _SWITCHES.get(value, value) for name, value in given.items()}
 
 
+def _on_s3(*addresses: str | None) -> bool:
+    return any((address or "").startswith("s3://") for address in addresses)
+
+
 def write(options: Namespace) -> int:
     """``shardstream write``."""
     storage = storage_options(options.storage_option)
@@ -49,9 +53,9 @@ def write(options: Namespace) -> int:
         "join": options.join,
         "seed": options.seed,
         "storage_options": storage,
-        "source_storage_options": storage if (options.source or "").startswith("s3://") else {},
+        "source_storage_options": storage if _on_s3(options.source, options.images) else {},
     }
-    for name in ("encode", "split_name", "image_column", "config", "revision"):
+    for name in ("encode", "split_name", "image_column", "config", "revision", "images"):
         if getattr(options, name) is not None:
             given[name] = getattr(options, name)
     if options.part:

@@ -101,6 +101,9 @@ def _write(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="coco, vqa: annotations of the same images in another folder, joined by image id (repeatable)",
     )
     parser.add_argument("--no-images", action="store_true", help="emotic, vqa: pack the annotations alone")
+    parser.add_argument(
+        "--images", metavar="FOLDER", help="emotic: where the pictures are, if not below the source (or s3:// address)"
+    )
     parser.add_argument("--md5", action="store_true", help="imagenet: compare the archives with the published md5")
     parser.add_argument(
         "--pixel-stats", action="store_true", help="compute channel mean/std of photos too (decodes them)"

@@ -35,6 +35,7 @@ _ONLY: Mapping[str, tuple[str, ...]] = {
     "unlisted": ("coco",),
     "join": ("coco", "vqa"),
     "no_images": ("emotic", "vqa"),
+    "images": ("emotic",),
     "md5": ("imagenet",),
 }
 

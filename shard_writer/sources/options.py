@@ -33,6 +33,8 @@ class SourceOptions:
     """coco: pack images that no annotation file lists, without annotations; else they are left out and counted."""
     no_images: bool = False
     """emotic, vqa: pack annotations alone, for sampler work where the pictures are not at hand."""
+    images: str | None = None
+    """emotic: folder or address of the pictures, where they do not lie below the source."""
     join: tuple[str, ...] = ()
     """coco, vqa: further folders whose annotations of the same images are joined, by image id."""
     md5: bool = False
