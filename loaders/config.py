@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from ..errors import OptionError
 from .order import WINDOW
 from .samplers import Natural, Sampler
 from .world import World
+
+WorkerKind = Literal["process", "thread"]
 
 
 class StreamOptions(TypedDict, total=False):
@@ -41,6 +43,7 @@ class LoaderOptions(StreamOptions, total=False):
     pin_memory: bool
     persistent_workers: bool
     multiprocessing_context: str
+    worker_kind: WorkerKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,9 @@ class LoaderConfig:
 
     device: Any = "cpu"
     num_workers: int = 0
+    worker_kind: WorkerKind = "process"
+    """``process``: workers of torch's DataLoader. ``thread``: threads of this process, which share its caches and hand
+    over batches without a copy; decoding and resizing release the interpreter lock. Same batches, bit for bit."""
     prefetch_factor: int | None = None
     """Batches each worker prepares ahead; default 2."""
     pin_memory: bool | None = None
@@ -126,5 +132,7 @@ class LoaderConfig:
     def __post_init__(self) -> None:
         if self.num_workers < 0:
             raise OptionError(f"num_workers must be 0 or more, not {self.num_workers}.")
+        if self.worker_kind not in ("process", "thread"):
+            raise OptionError(f"worker_kind {self.worker_kind!r} is not one of 'process', 'thread'.")
         if self.num_workers == 0 and self.prefetch_factor is not None:
             raise OptionError(f"prefetch_factor {self.prefetch_factor} needs num_workers above 0.")

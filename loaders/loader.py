@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any, Unpack, cast
 
@@ -18,6 +18,7 @@ from .dataset import ShardDataset
 from .seeding import worker_init_fn
 from .state import STATE_VERSION, Place
 from .stream import Stream
+from .threads import ThreadedBatches
 
 log = logging.getLogger("shardstream")
 _LOADER_FIELDS = frozenset(field.name for field in fields(LoaderConfig))
@@ -97,10 +98,13 @@ class Loader:
         if self.epoch == epoch:
             self.epoch, self._position = epoch + 1, 0
 
-    def _dataloader(self) -> DataLoader[Batch]:
+    def _dataloader(self) -> Iterable[Batch]:
+        config = self.config
+        pin = self.device.type == "cuda" if config.pin_memory is None else config.pin_memory
+        if config.num_workers and config.worker_kind == "thread":
+            ahead = config.num_workers * (config.prefetch_factor or 2)
+            return ThreadedBatches(self.stream, config.num_workers, ahead, pin)
         if self._batches is None:
-            config = self.config
-            pin = self.device.type == "cuda" if config.pin_memory is None else config.pin_memory
             self._batches = DataLoader(
                 self.stream,
                 batch_size=None,

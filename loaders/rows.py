@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,26 +20,33 @@ OPEN_SHARDS = 512  # > 384 lanes, so a world of one does not reopen shards; a ma
 
 
 class Recent(Generic[T]):
-    """The most recently used values by integer key, at most ``limit`` of them."""
+    """The most recently used values by integer key, at most ``limit`` of them. Threads may share it.
 
-    def __init__(self, limit: int, close: Callable[[T], object] | None = None) -> None:
-        self._limit, self._close = limit, close
+    A value is made once even where threads ask for it together. Pickled, it is empty: another process makes its own.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._values: OrderedDict[int, T] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Recent, (self._limit,))
 
     def get(self, key: int, make: Callable[[int], T]) -> T:
         """The value of a key, made where it is absent."""
-        if key not in self._values:
-            self._values[key] = make(key)
-            if len(self._values) > self._limit:
-                _, old = self._values.popitem(last=False)
-                if self._close:
-                    self._close(old)
-        self._values.move_to_end(key)
-        return self._values[key]
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = make(key)
+                if len(self._values) > self._limit:
+                    self._values.popitem(last=False)
+            self._values.move_to_end(key)
+            return self._values[key]
 
     def forget(self, key: int) -> None:
         """Make the value anew when it is next asked for."""
-        self._values.pop(key, None)
+        with self._lock:
+            self._values.pop(key, None)
 
 
 @dataclass(slots=True)

@@ -64,6 +64,11 @@ class Stream(IterableDataset[Batch]):
             raise OptionError(f"epoch {epoch}, position {position}: both count from 0, up to {self.size} positions.")
         self._place[0], self._place[1] = epoch, position
 
+    @property
+    def place(self) -> Place:
+        """Where the next ``iter`` begins."""
+        return Place(int(self._place[0]), int(self._place[1]), self.config.global_batch)
+
     def __len__(self) -> int:
         return self.steps(int(self._place[1]))
 
@@ -87,10 +92,10 @@ class Stream(IterableDataset[Batch]):
         }
 
     def __iter__(self) -> BatchIterator:
-        epoch, position = (int(value) for value in self._place)
+        place = self.place
         worker = get_worker_info()
         share = (worker.id, worker.num_workers) if worker else (0, 1)
-        return BatchIterator(self, Place(epoch, position, self.config.global_batch), share, self.maker(epoch))
+        return BatchIterator(self, place, share, self.maker(place.epoch))
 
     def maker(self, epoch: int) -> Callable[[int, int], Batch]:
         """What turns positions [start, stop) of an epoch into this rank's batch."""

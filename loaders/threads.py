@@ -1,0 +1,56 @@
+"""Batches made by threads of this process, in order: what decoding leaves of the interpreter lock is enough for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+
+from .batch import Batch
+from .stream import Stream
+
+BatchMaker = Callable[[int], Batch]
+
+
+class ThreadedBatches:
+    """The batches of a stream's next epoch, ``workers`` of them in the making and ``ahead`` ready or begun.
+
+    The same batches in the same order as the stream itself gives. An error of a batch is raised in its turn, and the
+    ones begun after it are dropped; leaving the loop early ends the threads.
+    """
+
+    def __init__(self, stream: Stream, workers: int, ahead: int, pin: bool) -> None:
+        self._stream, self._workers, self._ahead, self._pin = stream, workers, ahead, pin
+
+    def __iter__(self) -> Iterator[Batch]:
+        place = self._stream.place
+        make = self._stream.maker(place.epoch)
+
+        def batch(step: int) -> Batch:
+            start = place.position + step * place.global_batch
+            made = make(start, min(start + place.global_batch, self._stream.size))
+            return made.pin_memory() if self._pin else made
+
+        with ThreadPoolExecutor(self._workers, "shardstream", initializer=_one_thread_each) as pool:
+            yield from _in_order(pool, batch, self._stream.steps(place.position), self._ahead)
+
+
+def _in_order(pool: ThreadPoolExecutor, batch: BatchMaker, steps: int, ahead: int) -> Iterator[Batch]:
+    begun: deque[Future[Batch]] = deque()
+    try:
+        for step in range(steps):
+            begun.append(pool.submit(batch, step))
+            if len(begun) >= ahead:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        for future in begun:
+            future.cancel()
+
+
+def _one_thread_each() -> None:
+    """Torch's own threads would fight with these for the same cores; the setting is of this thread alone."""
+    torch.set_num_threads(1)
