@@ -23,9 +23,12 @@ def permuted(offset: I64, size: I64, words: Sequence[int], window: Sequence[I64]
     if len(offset) == 0:
         return offset
     keys = mix(*words, *(column.astype(np.uint64) for column in window))
-    if int(size.max()) > SORTED:
-        return _enciphered(offset.astype(np.uint64), size.astype(np.uint64), keys).astype(np.int64)
-    return _sorted(offset, size, keys)
+    inside = np.empty_like(offset)
+    # by the size of each window alone, whatever other windows are asked for in the same call
+    for here, permute in ((size <= SORTED, _sorted), (size > SORTED, _enciphered)):
+        if here.any():
+            inside[here] = permute(offset[here], size[here], keys[here])
+    return inside
 
 
 def _sorted(offset: I64, size: I64, keys: NDArray[np.uint64]) -> I64:
@@ -38,13 +41,14 @@ def _sorted(offset: I64, size: I64, keys: NDArray[np.uint64]) -> I64:
     return inside
 
 
-def _enciphered(offset: NDArray[np.uint64], size: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _enciphered(offset: I64, size: I64, keys: NDArray[np.uint64]) -> I64:
     """A Feistel network over the next power of four, walked until it lands inside the window (Black, Rogaway 2002)."""
-    half = np.maximum((_bits(size - np.uint64(1)) + 1) // 2, 1).astype(np.uint64)
-    place = _rounds(offset, half, keys)
-    while len(outside := np.flatnonzero(place >= size)):
+    half = np.maximum((_bits(size - 1) + 1) // 2, 1).astype(np.uint64)
+    bound = size.astype(np.uint64)
+    place = _rounds(offset.astype(np.uint64), half, keys)
+    while len(outside := np.flatnonzero(place >= bound)):
         place[outside] = _rounds(place[outside], half[outside], keys[outside])
-    return place
+    return place.astype(np.int64)
 
 
 def _rounds(value: NDArray[np.uint64], half: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -56,6 +60,6 @@ def _rounds(value: NDArray[np.uint64], half: NDArray[np.uint64], keys: NDArray[n
     return joined
 
 
-def _bits(value: NDArray[np.uint64]) -> I64:
+def _bits(value: I64) -> I64:
     """Bits that each number needs; exact below 2**53, and a window holds fewer items than that."""
     return np.frexp(value.astype(np.float64))[1].astype(np.int64)
