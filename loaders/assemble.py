@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -37,6 +37,8 @@ class Rows:
     seeds: NDArray[np.uint64]
     parts: I64
     """Which annotation of its image each item is; -1 for the whole image."""
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Fields (n, ...) that the sampler adds; missing rows are 0."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -91,6 +93,7 @@ class Assembler:
         if self.ds.info.label_column is not None:
             labels = [cast("I64", shard.label)[row] for shard, row in zip(found, rows.rows, strict=True)]
             batch["label"] = padded(np.array(labels, dtype=np.int64), size, -100)
+        batch.update({name: padded(values, size, 0) for name, values in rows.extra.items()})
         return batch
 
     def _images(self, rows: Rows, size: int, batch: Batch) -> Plan | None:
@@ -146,7 +149,8 @@ class Assembler:
 
     def _pixels(self, rows: Rows, i: int, plan: Plan | None) -> NDArray[np.uint8]:
         data, where = self._data(rows, i)
-        return decode_pixels(data, where, None if plan is None else plan_row(plan, i), self._orientation(rows, i))
+        geometry, exact = None if plan is None else plan_row(plan, i), self.config.decode == "exact"
+        return decode_pixels(data, where, geometry, self._orientation(rows, i), exact)
 
     def _sample_transformed(self, rows: Rows, size: int, transform: Callable[[Any], Any]) -> Any:
         values = []

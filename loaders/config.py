@@ -11,6 +11,7 @@ from .order import WINDOW
 from .samplers import Natural, Sampler
 from .world import World
 
+Decode = Literal["fast", "exact"]
 WorkerKind = Literal["process", "thread"]
 
 
@@ -31,6 +32,7 @@ class StreamOptions(TypedDict, total=False):
     view: str
     sampler: Sampler
     body_size: tuple[int, int]
+    decode: Decode
     masks: bool
 
 
@@ -79,6 +81,9 @@ class StreamConfig:
     """How often each item comes in an epoch: ``ss.samplers``."""
     body_size: tuple[int, int] = (128, 128)
     """view="person": height and width of the body crop."""
+    decode: Decode = "fast"
+    """``fast``: only the planned window of a JPEG is decoded, and resized as torchvision resizes uint8 tensors.
+    ``exact``: as Pillow does both, for reference numbers; at most a grey level away, in rare values two."""
     masks: bool = False
     """Carry objects' segmentations, so that ``batch.targets(masks=True)`` can draw them."""
 
@@ -93,6 +98,8 @@ class StreamConfig:
                 f"batch_size {self.batch_size} (per rank) and global_batch_size {self.global_batch_size} are both given;"
                 " give one."
             )
+        if self.decode not in ("fast", "exact"):
+            raise OptionError(f"decode {self.decode!r} is not one of 'fast', 'exact'.")
         if self.global_batch < 1:
             raise OptionError(f"the batch size must be at least 1, not {self.global_batch}.")
 

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import UndecodableImage
 from ..shard_writer.image_facts import FORMATS, load_array
+from .decoders import fast_pixels
 
 U8 = NDArray[np.uint8]
 _FILTERS = {
@@ -89,10 +90,21 @@ def _decode(data: memoryview | bytes, where: str) -> Image.Image:
         raise UndecodableImage(f"{where}: the image does not decode: {error}") from error
 
 
-def decode_pixels(data: memoryview | bytes, where: str, geometry: Geometry | None = None, orientation: int = 1) -> U8:
-    """(H, W, 3) uint8 pixels, turned upright, cropped, resized (antialiased) and flipped as planned."""
-    image = decode_image(data, where, orientation)
-    pixels: U8 = np.asarray(image if geometry is None else _apply(image, geometry))
+def decode_pixels(
+    data: memoryview | bytes,
+    where: str,
+    geometry: Geometry | None = None,
+    orientation: int = 1,
+    exact: bool = False,
+) -> U8:
+    """(H, W, 3) uint8 pixels, turned upright, cropped, resized (antialiased) and flipped as planned.
+
+    ``exact``: resized by Pillow, for reference numbers; else by torchvision's byte kernel, within a grey level of it.
+    """
+    pixels = None if exact or orientation in _UPRIGHT else fast_pixels(data, geometry)
+    if pixels is None:
+        image = decode_image(data, where, orientation)
+        pixels = np.asarray(image if geometry is None else _apply(image, geometry))
     return pixels[:, ::-1] if geometry is not None and geometry.flip else pixels
 
 

@@ -1,5 +1,6 @@
 """Decoders of parts of pictures; ``loaders.decode`` chooses among them."""
 
-from .turbo import available, decode_window
+from .fast import fast_pixels
+from .turbo import available, decode_whole, decode_window
 
-__all__ = ["available", "decode_window"]
+__all__ = ["available", "decode_whole", "decode_window", "fast_pixels"]

@@ -32,6 +32,8 @@ from .turbo_library import (
 
 U8 = NDArray[np.uint8]
 MARGIN = 4
+MAX_PIXELS = 89_478_485
+"""Pillow's bound on what is decoded without question; larger pictures are left to it."""
 MAX_SCANS = 500
 """A progressive picture of more scans is left to the careful decoder: thousands of them can take minutes."""
 _local = threading.local()
@@ -48,6 +50,15 @@ def decode_window(data: bytes | memoryview, left: int, top: int, right: int, bot
     None where this decoder is not sure of the result: no library, no JPEG, damage, CMYK, rare subsamplings, a window
     outside the picture. Another decoder then decides. Thread-safe; releases the interpreter lock.
     """
+    return _decode(data, (left, top, right, bottom))
+
+
+def decode_whole(data: bytes | memoryview) -> U8 | None:
+    """(H, W, 3) RGB of the whole picture; None as ``decode_window``."""
+    return _decode(data, None)
+
+
+def _decode(data: bytes | memoryview, window: tuple[int, int, int, int] | None) -> U8 | None:
     found = library()
     if found is None:
         return None
@@ -57,7 +68,8 @@ def decode_window(data: bytes | memoryview, left: int, top: int, right: int, bot
         return None
     width, height = found.tj3Get(handle, WIDTH), found.tj3Get(handle, HEIGHT)
     block = BLOCK_WIDTHS.get(found.tj3Get(handle, SUBSAMPLING))
-    if block is None or not (0 <= left < right <= width and 0 <= top < bottom <= height):
+    left, top, right, bottom = window or (0, 0, width, height)
+    if block is None or not (0 <= left < right <= width and 0 <= top < bottom <= height) or width * height > MAX_PIXELS:
         return None
     x0 = max(0, left - MARGIN) // block * block
     y0 = max(0, top - MARGIN)
