@@ -19,6 +19,7 @@ from .config import StreamConfig, StreamOptions
 from .dataset import ShardDataset
 from .epoch import Epoch
 from .order import ORDER_VERSION, OrderSpec, rank_positions
+from .samplers.delivered import Delivered
 from .state import BatchIterator, Place
 from .views import Items, View
 
@@ -45,6 +46,7 @@ class Stream(IterableDataset[Batch]):
             )
         self.items = Items(ds, self.view)
         self.sampled = self.config.sampler.fit(self.items, self.config.seed)
+        self._delivered = Delivered(self.config.sampler, self.sampled, self.items)
         self.size = self.sampled.copies.size
         """Items of an epoch, copies counted."""
         self.spec = OrderSpec.for_size(
@@ -118,6 +120,7 @@ class Stream(IterableDataset[Batch]):
                 keys=keys,
                 seeds=seeds,
                 parts=self._drawn(shards, rows, seeds) if self.view.policy == "random" else parts,
+                extra=self._delivered.of(shards, items),
             ),
             self.config.rows,
         )

@@ -1,55 +1,30 @@
-"""From weights to whole numbers: scaled to an epoch of exactly the size asked for, capped, summed shard by shard."""
+"""From weights to copies: scaled to an epoch of exactly the size asked for, capped, counted shard by shard.
+
+rule(items) ─> distinct weights ─> filling ─┬─> classes of equal weight       Stratified
+                                            └─> items of their own weights    Systematic
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+import xxhash
 
-from ...errors import OptionError
-from .base import Rule, Sampler
-from .systematic import UNIT, Copies, OneEach, Systematic
+from .base import Classed, Rule, Sampler
+from .fill import Distribution, Filling, filled, own_size
+from .natural import Alike
+from .shard_weights import ShardWeights, systematic, weighed
+from .stratified import Part, Stratified, Weights, classed
+from .systematic import Copies, OneEach
 
 if TYPE_CHECKING:
     from ..views import Items
 
-I64 = NDArray[np.int64]
-F64 = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class ShardWeights:
-    """Whole-number weights of one part's items: ``min(scale * weight, cap)`` expected copies. Picklable."""
-
-    items: Items
-    rule: Rule
-    scale: float
-    cap: float
-
-    def __call__(self, shard: int) -> I64:
-        return self.whole(self.rule.weights(self.items.values(shard, self.rule.column)))
-
-    def whole(self, weights: F64) -> I64:
-        """Rounded down, so that an item of exactly one copy weighs exactly one."""
-        whole: I64 = np.floor(np.minimum(weights * self.scale, self.cap) * UNIT).astype(np.int64)
-        return whole
-
-
-@dataclass(frozen=True, slots=True)
-class PartWeights:
-    """The weights of a mixture: each shard asks the part that it belongs to."""
-
-    parts: Sequence[ShardWeights]
-    firsts: Sequence[int]
-    """(D + 1,) first shard of each part."""
-
-    def __call__(self, shard: int) -> I64:
-        part = int(np.searchsorted(self.firsts, shard, side="right")) - 1
-        return self.parts[part](shard - self.firsts[part])
+log = logging.getLogger("shardstream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,99 +32,93 @@ class Fitted:
     """A sampler realised over a view."""
 
     copies: Copies
-    parts: Sequence[ShardWeights] = ()
-    """One per dataset of a mixture; none where every item comes once."""
+    rules: Sequence[Rule] = ()
+    """One per dataset of a mixture."""
+    fillings: Sequence[Filling] = ()
+    """What was capped: of each part, or of each group that is filled by itself."""
     identity: str = "Natural()"
-    """Goes into a state's fingerprint: the sampler and a digest of the weights of all shards."""
+    """Goes into a state's fingerprint: the sampler and a digest of the weights of all items."""
+    notes: Sequence[str] = ()
+    """Facts of the fit that a report should tell."""
 
 
 def fit(sampler: Sampler, items: Items, seed: int) -> Fitted:
-    """Weights of all items of a view (of every part of a mixture by itself), scaled, capped and summed."""
+    """Weights of all items of a view (of every part of a mixture by itself), scaled, capped and counted."""
     parts = items.parts
     rules = [sampler.rule(part) for part in parts]
-    shares = items.shares
-    size = sampler.size
-    if size is None:
-        size = sum(sampler.natural_size(part, rule) for part, rule in zip(parts, rules, strict=True))
-    if size < 1:
-        raise OptionError(f"size must be at least 1, not {size}.")
-    if shares is None and size == len(items) and all(rule.column is None for rule in rules):
-        return Fitted(OneEach(items.counts))
-    groups = _scaled(list(zip(parts, rules, strict=True)), shares, size, sampler.max_copies)
-    starts = [0]
-    for group in groups:
-        for total in _shard_sums(group):
-            starts.append(starts[-1] + total)
-    firsts = np.concatenate([[0], np.cumsum([len(part.counts) for part in parts])]).tolist()
-    weights = groups[0] if len(groups) == 1 else PartWeights(groups, firsts)
-    return Fitted(Systematic(size, seed, starts, weights), groups, identity(sampler, size, starts))
+    plain = items.shares is None and all(isinstance(rule, Alike) for rule in rules)
+    if plain and sampler.size in (None, len(items)):
+        return Fitted(OneEach(items.counts), rules)
+    found = [_distribution(part, rule) for part, rule in zip(parts, rules, strict=True)]
+    size = _size(sampler, len(items), found)
+    fillings = _fillings(found, items.shares, size, sampler.max_copies)
+    kept = fillings if items.shares is not None else fillings[:1]
+    warn(sampler, kept)
+    digest = xxhash.xxh3_128()
+    by_class = [classed(part, rule, each.values) for part, rule, each in zip(parts, rules, found, strict=True)]
+    whole = [rule for rule in by_class if rule is not None]
+    if len(whole) == len(parts):
+        copies: Copies = _stratified(parts, whole, fillings, (size, seed), digest)
+    else:
+        weights = [ShardWeights.of(*part) for part in zip(parts, rules, fillings, strict=True)]
+        copies = systematic(weights, size, seed, digest)
+    return Fitted(copies, rules, kept, identity(sampler, size, digest.hexdigest()))
 
 
-def identity(sampler: Sampler, size: int, starts: Sequence[int]) -> str:
-    """The sampler's options, the epoch's size and a digest of the weights before each shard."""
-    digest = hashlib.sha256(repr(list(starts)).encode()).hexdigest()
-    return f"{sampler}, {size} items, weights {digest[:16]}"
+def identity(sampler: Sampler, size: int, digest: str) -> str:
+    """The sampler's options, the epoch's size and a digest of all weights."""
+    return f"{sampler}, {size} items, weights {digest}"
 
 
-def _scaled(
-    parts: Sequence[tuple[Items, Rule]], shares: Sequence[float] | None, size: int, cap: float
-) -> list[ShardWeights]:
-    """Every part with the scale at which its capped weights add up to its share of the epoch."""
-    found = [_distribution(items, rule) for items, rule in parts]
-    if shares is None:  # one group: all parts are scaled alike
-        together = np.concatenate([values for values, _ in found]), np.concatenate([times for _, times in found])
-        scale = filled(*together, size, cap)
-        return [ShardWeights(items, rule, scale, cap) for items, rule in parts]
-    scales = [filled(values, times, size * share, cap) for (values, times), share in zip(found, shares, strict=True)]
-    return [ShardWeights(items, rule, scale, cap) for (items, rule), scale in zip(parts, scales, strict=True)]
-
-
-def filled(values: F64, times: I64, total: float, cap: float) -> float:
-    """The scale at which ``sum(times * min(scale * values, cap)) == total``: water filling over distinct weights.
-
-    Raises OptionError where even ``cap`` copies of every item with a weight are too few.
-    """
-    order = np.argsort(-values, kind="stable")
-    values, times = values[order], times[order]
-    held = values > 0
-    if total > cap * times[held].sum():
-        raise OptionError(
-            f"an epoch of {total:,.0f} items needs more than max_copies={cap:g} of each of the"
-            f" {int(times[held].sum()):,} items with a weight; ask for a smaller size, or raise max_copies."
+def warn(sampler: Sampler, fillings: Sequence[Filling]) -> None:
+    """Tell the log where the cap cut something off."""
+    capped = sum(filling.capped for filling in fillings)
+    if capped:
+        log.warning(
+            "%s: max_copies=%g cut the weights of %d items; the heaviest asked for %.1f copies",
+            sampler,
+            sampler.max_copies,
+            capped,
+            max(filling.asked for filling in fillings),
         )
-    # (k,) with the k largest values at the cap, what is left goes to the rest in proportion
-    capped = np.concatenate([[0], np.cumsum(times)])[:-1] * cap
-    rest = np.cumsum((values * times)[::-1])[::-1]
-    scale = np.divide(total - capped, rest, out=np.zeros_like(rest), where=rest > 0)
-    # a float's breath above the cap is not above it
-    fits = np.flatnonzero(scale * values <= cap * (1 + 1e-12))
-    return float(scale[fits[0]])
 
 
-def _distribution(items: Items, rule: Rule) -> tuple[F64, I64]:
-    """Distinct weights and how many items have each: class samplers have few, however many items there are."""
-    values, times = np.zeros(0), np.zeros(0, dtype=np.int64)
-    for weights, _ in _weighed(items, rule):
-        found, counted = np.unique(weights, return_counts=True)
-        values, of = np.unique(np.concatenate([values, found]), return_inverse=True)
-        times = np.bincount(of, np.concatenate([times, counted]), minlength=len(values)).astype(np.int64)
-    return values, times
+def _size(sampler: Sampler, items: int, found: Sequence[Distribution]) -> int:
+    """The size asked for, else that of the view, or what absolute weights add up to."""
+    if sampler.size is not None:
+        return sampler.size
+    return own_size(Distribution.joined(found), sampler.max_copies) if sampler.absolute else items
 
 
-def _shard_sums(part: ShardWeights) -> Iterator[int]:
-    for weights, counts in _weighed(part.items, part.rule):
-        ends = np.concatenate([[0], np.cumsum(part.whole(weights))])
-        stops = np.cumsum(counts)
-        yield from (ends[stops] - ends[stops - counts]).tolist()
+def _fillings(
+    found: Sequence[Distribution], shares: Sequence[float] | None, size: int, cap: float
+) -> Sequence[Filling]:
+    """Every part with the scale at which its capped weights add up to its share of the epoch."""
+    if shares is not None:
+        return [filled(part, size * share, cap) for part, share in zip(found, shares, strict=True)]
+    # one group: all parts are scaled alike
+    return [filled(Distribution.joined(found), size, cap)] * len(found)
 
 
-def _weighed(items: Items, rule: Rule) -> Iterator[tuple[F64, I64]]:
-    """Weights of the items of some shards after another, and how many items each of those shards has."""
-    for chunk in items.scan(rule.column):
-        weights = rule.weights(chunk.values)
-        bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
-        if len(bad):
-            raise OptionError(
-                f"item {chunk.first + bad[0]} has weight {weights[bad[0]]}; weights are finite, 0 or more."
-            )
-        yield weights, chunk.counts
+def _distribution(items: Items, rule: Rule) -> Distribution:
+    found = Distribution(np.zeros(0), np.zeros(0, dtype=np.int64))
+    for weights, _ in weighed(items, rule):
+        found = Distribution.joined([found, Distribution.of(weights)])
+    return found
+
+
+def _stratified(
+    parts: Sequence[Items],
+    rules: Sequence[Classed],
+    fillings: Sequence[Filling],
+    epoch: tuple[int, int],
+    digest: xxhash.xxh3_128,
+) -> Stratified:
+    """Classes of all parts one after another."""
+    made: list[Part] = []
+    for items, rule in zip(parts, rules, strict=True):
+        made.append(Part.of(items, rule, sum(len(part.rule.table) for part in made), digest))
+    each = np.concatenate([filling.whole(rule.table) for rule, filling in zip(rules, fillings, strict=True)])
+    digest.update(each.tobytes())
+    weights = Weights(np.concatenate([part.before[-1] for part in made]).astype(np.int64), each)
+    return Stratified(*epoch, weights, made)

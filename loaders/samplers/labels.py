@@ -32,6 +32,9 @@ class LabelSets:
     def of(cls, column: pa.Array) -> LabelSets:
         """From one Arrow value per item: an integer, or a list of them (of any depth). Null and -1 hold nothing."""
         lengths, values = _flattened(column)
+        if pa.types.is_integer(column.type):  # at most one each: nothing to sort
+            held = values >= 0
+            return cls(np.concatenate([[0], np.cumsum(held)]), values[held])
         of = np.repeat(np.arange(len(lengths)), lengths)
         held = values >= 0
         of, values = of[held], values[held]
@@ -49,14 +52,20 @@ class LabelSets:
         """(n,) labels of each item."""
         return np.diff(self.offsets)
 
-    def counts(self, weights: F64 | None = None) -> F64:
-        """(C,) items that hold each class, or the sum of their weights (n,)."""
-        each = None if weights is None else np.repeat(weights, self.sizes)
-        return np.bincount(self.values, each).astype(np.float64)
+    def counts(self, times: I64 | None = None) -> I64:
+        """(C,) items that hold each class, item i counted ``times[i]`` times; C is the largest label + 1."""
+        if times is None:
+            return np.bincount(self.values)
+        # float sums of whole numbers are exact below 2**53
+        return np.bincount(self.values, np.repeat(times, self.sizes)).astype(np.int64)
 
-    def largest(self, table: F64, empty: float) -> F64:
-        """(n,) the largest ``table[class]`` of each item; ``empty`` where it holds none."""
-        return self._reduced(np.maximum, table, empty)
+    def heaviest(self, table: F64) -> I64:
+        """(n,) the class of each item with the largest ``table[class]``, of equals the last; -1 where it holds none."""
+        by_weight = np.argsort(table, kind="stable")
+        rank = np.empty(len(table))
+        rank[by_weight] = np.arange(len(table))
+        found = self._reduced(np.maximum, rank, -1.0).astype(np.int64)
+        return np.where(found >= 0, by_weight[found], -1)
 
     def summed(self, table: F64) -> F64:
         """(n,) the sum of ``table[class]`` of each item; 0 where it holds none."""

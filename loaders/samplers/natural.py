@@ -23,8 +23,15 @@ class Alike:
     def column(self) -> None:
         return None
 
-    def weights(self, values: pa.Array) -> NDArray[np.float64]:
+    def weights(self, values: pa.Array, first: int) -> NDArray[np.float64]:  # noqa: ARG002 - wherever they are
         return np.ones(len(values))
+
+    @property
+    def table(self) -> NDArray[np.float64]:
+        return np.ones(1)
+
+    def classes(self, values: pa.Array, first: int) -> NDArray[np.int64]:  # noqa: ARG002
+        return np.zeros(len(values), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

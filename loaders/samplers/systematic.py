@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ...counted import mix_one, text_word
 
 I64 = NDArray[np.int64]
+F64 = NDArray[np.float64]
 _OFFSET = text_word("systematic/offset")
 _SAFE = 2**62
 UNIT_BITS = 30
@@ -41,6 +42,10 @@ class Copies(Protocol):
         """(items,) copies of each item of a shard."""
         ...
 
+    def expected(self, shard: int) -> F64:
+        """(items,) mean copies of each item of a shard over epochs: its capped weight, scaled to the size."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class OneEach:
@@ -58,6 +63,9 @@ class OneEach:
 
     def of(self, epoch: int, shard: int) -> I64:  # noqa: ARG002
         return np.ones(int(self.counts[shard]), dtype=np.int64)
+
+    def expected(self, shard: int) -> F64:
+        return np.ones(int(self.counts[shard]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +93,17 @@ class Systematic:
         bounds = _floors(ends, self.size, rest, whole)
         return np.diff(bounds)
 
+    def expected(self, shard: int) -> F64:
+        return self.weights(shard).astype(np.float64) * (self.size / self.starts[-1])
+
     def _offset(self, epoch: int) -> int:
-        """U, uniform in [0, W): 128 hashed bits, since W may pass 64."""
-        high, low = (mix_one(self.seed, epoch, _OFFSET, word) for word in (0, 1))
-        return ((high << 64) | low) % self.starts[-1]
+        return offset(self.starts[-1], self.seed, epoch)
+
+
+def offset(whole: int, seed: int, epoch: int, *stream: int) -> int:
+    """U, uniform in [0, W): 128 hashed bits, since W may pass 64."""
+    high, low = (mix_one(seed, epoch, _OFFSET, word, *stream) for word in (0, 1))
+    return ((high << 64) | low) % whole
 
 
 def _floors(ends: I64, size: int, rest: int, whole: int) -> I64:
