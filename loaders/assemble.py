@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from ..errors import OptionError, UndecodableImage
+from ..errors import OptionError
 from ..moving import crop_annotations
-from .batch import Batch, stack_images
+from .annotate import Annotator, Part
+from .batch import Batch, padded, stack_images
 from .config import StreamConfig
 from .dataset import ShardDataset
-from .decode import DecodePlanner, Plan, decode_image, decode_pixels, plan_row
-from .objects import caption_fields, object_fields
+from .decode import DecodePlanner, Geometry, Plan, plan_row
+from .persons import body_part
+from .pictures import Pictures
 from .seeding import seeded
-from .views import View
 
 I64 = NDArray[np.int64]
 
@@ -51,6 +52,8 @@ class Assembler:
     ds: ShardDataset
     config: StreamConfig
     transform: Callable[[Any], Any] | None
+    annotator: Annotator
+    pictures: Pictures
 
     @classmethod
     def of(cls, ds: ShardDataset, config: StreamConfig) -> Assembler:
@@ -61,19 +64,26 @@ class Assembler:
             )
         if ds.info.image_field is None and (config.sample_transform or config.transform):
             raise OptionError(f"split {ds.info.name!r} has no image field for a transform.")
-        return cls(ds, config, bound(config.transform, ds))
+        annotator, whole = Annotator.of(ds, config), ds.transform or config.sample_transform
+        if annotator.view.one_each and annotator.view.kind == "person" and whole:
+            raise OptionError(
+                f"view {config.view!r} gives a body beside each picture, and a function of the picture alone could"
+                " turn it away from its body. Use transform=, which moves both, or view='person:all'."
+            )
+        return cls(ds, config, bound(config.transform, ds), annotator, Pictures(ds, config.decode == "exact"))
+
+    @property
+    def bodies(self) -> bool:
+        """Whether each row is a person, with a crop of the body."""
+        return self.annotator.view.kind == "person" and self.annotator.view.one_each
 
     def batch(self, rows: Rows, size: int) -> Batch:
         """One batch of ``size`` rows, transformed and renamed."""
         batch = self._start(rows, size)
         if self.ds.transform is not None:
             batch.update(self._items(rows, size))
-        elif self.ds.info.image_field is not None:
-            plan = self._images(rows, size, batch)
-            self._annotate(rows, size, batch)
-            if plan is not None:
-                crop = padded(plan.crop_xyxy, size, 0)
-                batch.update(crop_annotations(batch, crop, plan.out_hw))
+        else:
+            self._fill(rows, size, batch)
         if self.transform is not None:
             batch = self.transform(batch)
         return batch.rename(dict(self.config.rename)) if self.config.rename else batch
@@ -96,37 +106,35 @@ class Assembler:
         batch.update({name: padded(values, size, 0) for name, values in rows.extra.items()})
         return batch
 
-    def _images(self, rows: Rows, size: int, batch: Batch) -> Plan | None:
-        """Decode into ``batch``; the plan they were decoded to."""
+    def _fill(self, rows: Rows, size: int, batch: Batch) -> None:
+        """Pixels and annotations, moved with the pixels that were decoded."""
+        records = self.annotator.records(rows)
+        parts = self.annotator.parts(rows, records)
+        plan = self._images(rows, size, batch, parts) if self.ds.info.image_field is not None else None
+        batch.update(self.annotator.fields(records, parts, size))
+        if plan is not None:
+            crop, flip = padded(plan.crop_xyxy, size, 0), padded(plan.flip, size, 0)
+            batch.update(crop_annotations(batch, crop, plan.out_hw, flip))
+
+    def _images(self, rows: Rows, size: int, batch: Batch, parts: Sequence[Part]) -> Plan | None:
+        """Decode into ``batch``, of persons the bodies too; the plan that was decoded to."""
         if self.config.sample_transform is not None:
             batch["image"] = self._sample_transformed(rows, size, self.config.sample_transform)
             return None
         plan = self._plan(rows, batch)
-        images = [self._pixels(rows, i, plan) for i in range(len(rows))]
-        batch["image"] = stack_images(images, size)
+        contexts = [None if plan is None else plan_row(plan, i) for i in range(len(rows))]
+        wanted: list[list[Geometry | None]] = [[context] for context in contexts]
+        if self.bodies:
+            for row, person in zip(wanted, parts, strict=True):
+                row.append(body_part(person, self.config.body_size, row[0]))
+        pixels = self.pictures.parts(rows, wanted)
+        batch["image"] = stack_images([row[0] for row in pixels], size, (1, 1) if plan is None else plan.out_hw)
+        if self.bodies:
+            batch["body"] = stack_images([row[1] for row in pixels], size, self.config.body_size)
         if plan is not None:
-            if len(rows) == 0:
-                batch["image"] = torch.zeros(size, 3, *plan.out_hw, dtype=torch.uint8)
             batch["crop"] = padded(plan.crop_xyxy.astype(np.float32), size, 0)
             batch["flipped"] = padded(plan.flip, size, 0)
         return plan
-
-    def _annotate(self, rows: Rows, size: int, batch: Batch) -> None:
-        """The fields that the view and the declared columns ask for, moved with the pixels that were decoded."""
-        columns = self.ds.info.columns
-        whole = self.config.view == "image"
-        wanted = [name for name in ("n_objects", "n_captions") if name in columns and (whole or name == "n_captions")]
-        if not wanted or "json" not in self.ds.info.fields:
-            return
-        records = [self.ds.record(int(shard), int(row)) for shard, row in zip(rows.shards, rows.rows, strict=True)]
-        if "image_id" in columns:
-            batch["image_id"] = padded(np.array([r["image_id"] for r in records], dtype=np.int64), size, -1)
-        if "n_objects" in wanted:
-            keypoints = "n_keypoints" in columns
-            batch.update(object_fields(records, size, keypoints=keypoints, masks=self.config.masks))
-        if "n_captions" in wanted:
-            one_each = View.parse(self.config.view).one_each
-            batch.update(caption_fields(records, rows.parts.tolist() if one_each else None, size))
 
     def _plan(self, rows: Rows, batch: Batch) -> Plan | None:
         if not hasattr(self.transform, "decode_plan"):
@@ -134,29 +142,10 @@ class Assembler:
         planner = cast("DecodePlanner", self.transform)
         return planner.decode_plan(rows.keys, batch["orig_size"][: len(rows)].numpy(), rows.seeds)
 
-    def _orientation(self, rows: Rows, i: int) -> int:
-        return int(self.ds.fetcher.rows(int(rows.shards[i])).orientation[rows.rows[i]])
-
-    def _data(self, rows: Rows, i: int) -> tuple[memoryview | bytes, str]:
-        shard, row = int(rows.shards[i]), int(rows.rows[i])
-        data = self.ds.fetcher.member(shard, row, cast("str", self.ds.info.image_field))
-        where = self.ds.where(shard, row)
-        if data is None:
-            raise UndecodableImage(
-                f"{where}: the sample has no {self.ds.info.image_field!r} member. Leave it out when indexing."
-            )
-        return data, where
-
-    def _pixels(self, rows: Rows, i: int, plan: Plan | None) -> NDArray[np.uint8]:
-        data, where = self._data(rows, i)
-        geometry, exact = None if plan is None else plan_row(plan, i), self.config.decode == "exact"
-        return decode_pixels(data, where, geometry, self._orientation(rows, i), exact)
-
     def _sample_transformed(self, rows: Rows, size: int, transform: Callable[[Any], Any]) -> Any:
         values = []
-        for i in range(len(rows)):
-            image = decode_image(*self._data(rows, i), self._orientation(rows, i))
-            with seeded(int(rows.seeds[i])):
+        for seed, image in zip(rows.seeds, self.pictures.whole(rows), strict=True):
+            with seeded(int(seed)):
                 values.append(transform(image))
         return collate(values, size)
 
@@ -175,13 +164,6 @@ class Assembler:
 def bound(transform: Any, ds: ShardDataset) -> Any:
     """A transform that asks for dataset statistics, bound to them; others unchanged."""
     return transform.bind(ds.statistics) if hasattr(transform, "bind") else transform
-
-
-def padded(values: NDArray[Any], size: int, fill: int) -> Tensor:
-    """(n, ...) -> tensor (size, ...), the rows beyond n filled."""
-    result = np.full((size, *values.shape[1:]), fill, dtype=values.dtype)
-    result[: len(values)] = values
-    return torch.from_numpy(result)
 
 
 def collate(values: Sequence[Any], size: int) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .decode import U8
@@ -46,7 +47,7 @@ class RaggedImages:
 
 
 class Batch(dict[str, Any]):
-    """Fields by name. Always ``image``, ``key``, ``index``, ``copy``, ``valid``, ``orig_size``, ``seed``."""
+    """Fields by name. Always ``key``, ``index``, ``copy``, ``valid``, ``orig_size``, ``seed``; ``image`` where there is one."""
 
     def pin_memory(self) -> Batch:
         """Copy every tensor to page-locked memory (DataLoader calls this)."""
@@ -93,11 +94,21 @@ def _shape(value: Any) -> str:
     return f"{type(value).__name__} of {len(value)}" if isinstance(value, Sequence) else repr(value)
 
 
-def stack_images(images: Sequence[U8], rows: int) -> Tensor | RaggedImages:
-    """(H, W, 3) images to one (rows, 3, H, W) tensor, or a ragged buffer where sizes differ; missing rows are zeros."""
+def padded(values: NDArray[Any], size: int, fill: int) -> Tensor:
+    """(n, ...) -> tensor (size, ...), the rows beyond n filled."""
+    result = np.full((size, *values.shape[1:]), fill, dtype=values.dtype)
+    result[: len(values)] = values
+    return torch.from_numpy(result)
+
+
+def stack_images(images: Sequence[U8], rows: int, empty_hw: tuple[int, int] = (1, 1)) -> Tensor | RaggedImages:
+    """(H, W, 3) images to one (rows, 3, H, W) tensor, or a ragged buffer where sizes differ; missing rows are zeros.
+
+    Without any image the rows have the size ``empty_hw``.
+    """
     shapes = {image.shape for image in images}
     if len(shapes) <= 1:
-        height, width, _ = next(iter(shapes), (1, 1, 3))
+        height, width, _ = next(iter(shapes), (*empty_hw, 3))
         batch = np.zeros((rows, 3, height, width), dtype=np.uint8)
         for row, image in enumerate(images):
             batch[row] = image.transpose(2, 0, 1)

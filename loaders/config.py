@@ -100,6 +100,9 @@ class StreamConfig:
             )
         if self.decode not in ("fast", "exact"):
             raise OptionError(f"decode {self.decode!r} is not one of 'fast', 'exact'.")
+        sides: tuple[int, ...] = self.body_size
+        if len(sides) != 2 or min(sides) < 1:
+            raise OptionError(f"body_size {self.body_size} is not (height, width), each at least 1.")
         if self.global_batch < 1:
             raise OptionError(f"the batch size must be at least 1, not {self.global_batch}.")
 

@@ -304,7 +304,7 @@ def open_dataset(
 def _upright(exif: str, split: SplitManifest) -> bool:
     if exif not in ("ignore", "apply"):
         raise OptionError(f"exif={exif!r} is not one of 'ignore', 'apply'.")
-    if exif == "apply" and "n_objects" in split.columns:
+    if exif == "apply" and not split.columns.keys().isdisjoint(("n_objects", "n_persons")):
         raise OptionError(
             f"exif='apply' would turn the pictures of {split.name!r} away from their boxes, which are in stored pixels."
         )

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import UndecodableImage
 from ..shard_writer.image_facts import FORMATS, load_array
-from .decoders import fast_pixels
+from .decoders import fast_pixels, part_of
 
 U8 = NDArray[np.uint8]
 _FILTERS = {
@@ -103,8 +103,37 @@ def decode_pixels(
     """
     pixels = None if exact or orientation in _UPRIGHT else fast_pixels(data, geometry)
     if pixels is None:
-        image = decode_image(data, where, orientation)
-        pixels = np.asarray(image if geometry is None else _apply(image, geometry))
+        pixels = _carefully(decode_image(data, where, orientation), geometry)
+    return _flipped(pixels, geometry)
+
+
+def decode_parts(
+    data: memoryview | bytes,
+    where: str,
+    parts: Sequence[Geometry | None],
+    orientation: int = 1,
+    exact: bool = False,
+) -> dict[Geometry | None, U8]:
+    """Several parts of one picture, decoded once: each, bit for bit, what ``decode_pixels`` gives for it alone."""
+    if len(parts) == 1:
+        return {parts[0]: decode_pixels(data, where, parts[0], orientation, exact)}
+    pixels = None if exact or orientation in _UPRIGHT else fast_pixels(data, None)
+    if pixels is not None:
+        return {part: _flipped(_quickly(pixels, part), part) for part in parts}
+    image = decode_image(data, where, orientation)
+    return {part: _flipped(_carefully(image, part), part) for part in parts}
+
+
+def _quickly(pixels: U8, geometry: Geometry | None) -> U8:
+    part = pixels if geometry is None else part_of(pixels, geometry)
+    return _carefully(Image.fromarray(pixels), geometry) if part is None else part
+
+
+def _carefully(image: Image.Image, geometry: Geometry | None) -> U8:
+    return np.asarray(image if geometry is None else _apply(image, geometry))
+
+
+def _flipped(pixels: U8, geometry: Geometry | None) -> U8:
     return pixels[:, ::-1] if geometry is not None and geometry.flip else pixels
 
 

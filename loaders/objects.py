@@ -45,19 +45,21 @@ def object_fields(records: Sequence[Record], size: int, *, keypoints: bool, mask
     return fields | (_segmentations(objects) if masks else {})
 
 
-def caption_fields(records: Sequence[Record], parts: Sequence[int] | None, size: int) -> dict[str, Any]:
-    """All captions of each image as lists, or with ``parts`` (which one of each image) one text a row."""
-    missing = size - len(records)
-    if parts is None:
-        return {
-            "captions": [[c["caption"] for c in record["captions"]] for record in records]
-            + [[] for _ in range(missing)],
-            "caption_ids": [[c["id"] for c in record["captions"]] for record in records] + [[] for _ in range(missing)],
-        }
-    chosen = [record["captions"][part] for record, part in zip(records, parts, strict=True)]
+def caption_fields(captions: Sequence[Record], size: int) -> dict[str, Any]:
+    """One caption a row, ``caption`` and ``caption_id``; '' and -1 beyond."""
+    missing = size - len(captions)
     return {
-        "caption": [caption["caption"] for caption in chosen] + [""] * missing,
-        "caption_id": torch.tensor([caption["id"] for caption in chosen] + [-1] * missing, dtype=torch.int64),
+        "caption": [caption["caption"] for caption in captions] + [""] * missing,
+        "caption_id": torch.tensor([caption["id"] for caption in captions] + [-1] * missing, dtype=torch.int64),
+    }
+
+
+def caption_lists(records: Sequence[Record], size: int) -> dict[str, Any]:
+    """All captions of each image as lists, ``captions`` and ``caption_ids``; empty beyond."""
+    missing = size - len(records)
+    return {
+        "captions": [[c["caption"] for c in record["captions"]] for record in records] + [[] for _ in range(missing)],
+        "caption_ids": [[c["id"] for c in record["captions"]] for record in records] + [[] for _ in range(missing)],
     }
 
 

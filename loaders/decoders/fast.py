@@ -31,27 +31,39 @@ def fast_pixels(data: memoryview | bytes, geometry: Geometry | None) -> U8 | Non
         return decode_whole(data)
     if geometry.interpolation not in _SMOOTH:
         return None
-    return _crop_resized(data, geometry) if geometry.isolated else _window_of_resized(data, geometry)
-
-
-def _crop_resized(data: memoryview | bytes, geometry: Geometry) -> U8 | None:
-    left, top, right, bottom = (round(value) for value in geometry.crop)
-    pixels = decode_window(data, left, top, right, bottom)
+    if not geometry.isolated:
+        whole = decode_whole(data)
+        return None if whole is None else part_of(whole, geometry)
+    pixels = decode_window(data, *_corners(geometry))
     return None if pixels is None else resized(pixels, geometry.out_hw, geometry.interpolation)
 
 
-def _window_of_resized(data: memoryview | bytes, geometry: Geometry) -> U8 | None:
-    """A window of the resized whole picture, as Resize and CenterCrop give it."""
-    pixels = decode_whole(data)
-    if pixels is None:
+def part_of(pixels: U8, geometry: Geometry) -> U8 | None:
+    """The same part of a picture (H, W, 3) that is decoded already, not flipped; None as ``fast_pixels``."""
+    if geometry.interpolation not in _SMOOTH:
         return None
+    if not geometry.isolated:
+        return _window_of_resized(pixels, geometry)
+    left, top, right, bottom = _corners(geometry)
+    if not (0 <= left < right <= pixels.shape[1] and 0 <= top < bottom <= pixels.shape[0]):
+        return None
+    return resized(pixels[top:bottom, left:right], geometry.out_hw, geometry.interpolation)
+
+
+def _corners(geometry: Geometry) -> tuple[int, int, int, int]:
+    left, top, right, bottom = (round(value) for value in geometry.crop)
+    return left, top, right, bottom
+
+
+def _window_of_resized(pixels: U8, geometry: Geometry) -> U8 | None:
+    """A window of the resized whole picture, as Resize and CenterCrop give it; None where Pillow would pad it."""
     height, width = geometry.out_hw
     left, top, right, bottom = geometry.crop
     zoom_x, zoom_y = width / (right - left), height / (bottom - top)
     whole = round(pixels.shape[0] * zoom_y), round(pixels.shape[1] * zoom_x)
     x, y = round(left * zoom_x), round(top * zoom_y)
     if x < 0 or y < 0 or x + width > whole[1] or y + height > whole[0]:
-        return None  # the window leaves the picture, which Pillow pads
+        return None
     return resized(pixels, whole, geometry.interpolation)[y : y + height, x : x + width]
 
 
