@@ -17,6 +17,8 @@ from torchvision.transforms.v2 import functional as F  # noqa: N812 - as torchvi
 import shardstream as ss
 from shardstream import transforms as T  # noqa: N812
 from shardstream.loaders import decode
+from shardstream.loaders.annotate import Annotator
+from shardstream.loaders.config import StreamConfig
 from shardstream.moving import mirror_annotations
 from shardstream.shard_writer.types import About, Record, Sample
 from shardstream.transforms import DecodePlan
@@ -260,7 +262,7 @@ def test_the_number_of_categories_is_the_manifests(tmp_path: Path) -> None:
     bare = named.pack(tmp_path / "bare", "val")
     bare.info = replace(bare.info, fields={"png": "image"})
     with pytest.raises(ss.OptionError, match=r"needs the samples' JSON, and split 'val' has only the fields png"):
-        ss.Loader(bare, view="person")
+        Annotator.of(bare, StreamConfig(view="person"))
     unnamed = replace(source, meta=replace(about, classes={"labels": about.classes["labels"]}))
     with pytest.raises(ss.OptionError, match=r"has none for 'person_labels', only for labels"):
         ss.Loader(unnamed.pack(tmp_path / "unnamed", "val"), view="person")
