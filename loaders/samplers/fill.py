@@ -93,7 +93,7 @@ def _scales(values: F64, times: I64, total: float, brim: float) -> F64:
         scales: F64 = (total - full) / rest
     if not (np.isfinite(rest).all() and np.isfinite(scales).all()):
         raise OptionError(
-            f"weights from {values[-1]:g} to {values[0]:g} do not add up in floats; scale them to about 1."
+            f"weights from {values[-1]:g} to {values[0]:g} cannot be added up in floats; give weights nearer to each other."
         )
     return scales
 

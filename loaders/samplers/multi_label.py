@@ -66,8 +66,11 @@ class MultiLabel(Sampler):
         if self.mode not in get_args(Mode):
             raise OptionError(f"mode {self.mode!r} is not one of {', '.join(get_args(Mode))}.")
         check_threshold(self.threshold)
-        if not all(math.isfinite(value) for value in (self.alpha, self.beta, self.mu)):
-            raise OptionError(f"alpha, beta and mu are finite, not {self.alpha!r}, {self.beta!r}, {self.mu!r}.")
+        if not (math.isfinite(self.alpha) and math.isfinite(self.mu) and 0 < self.beta < math.inf):
+            raise OptionError(
+                f"alpha={self.alpha!r} and mu={self.mu!r} are finite, beta={self.beta!r} is above 0; the authors' are the"
+                " defaults."
+            )
 
     @property
     def absolute(self) -> bool:

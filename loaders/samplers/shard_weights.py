@@ -63,7 +63,7 @@ def systematic(parts: Sequence[ShardWeights], size: int, seed: int, digest: xxha
             for total in (ends[stops] - ends[stops - counts]).tolist():
                 starts.append(starts[-1] + total)
     firsts = np.concatenate([[0], np.cumsum([len(part.firsts) for part in parts])]).tolist()
-    return Systematic(size, seed, starts, parts[0] if len(parts) == 1 else PartWeights(parts, firsts))
+    return Systematic(size, seed, starts, parts[0] if len(parts) == 1 else PartWeights(parts, firsts), anew=True)
 
 
 def weighed(items: Items, rule: Rule) -> Iterator[tuple[F64, I64]]:

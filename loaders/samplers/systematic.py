@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...counted import mix_one, text_word
+from ...counted import mix_one, permutation, text_word
 
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
-_OFFSET = text_word("systematic/offset")
+_OFFSET, _LINE = text_word("systematic/offset"), text_word("systematic/line")
 _SAFE = 2**62
 UNIT_BITS = 30
 UNIT = 1 << UNIT_BITS
@@ -78,6 +78,8 @@ class Systematic:
     """(S + 1,) weights before each shard, as Python integers: times ``size`` they pass 64 bits."""
     weights: Callable[[int], I64] = field(repr=False)
     """Shard -> (items,) weights."""
+    anew: bool = False
+    """Line the items of a shard up in a new order each epoch: else equal weights give few different epochs."""
 
     def totals(self, epoch: int) -> I64:
         whole, offset = self.starts[-1], self._offset(epoch)
@@ -87,11 +89,13 @@ class Systematic:
 
     def of(self, epoch: int, shard: int) -> I64:
         weights = self.weights(shard)
+        lined = permutation(len(weights), self.seed, epoch, _LINE, shard) if self.anew else slice(None)
         whole = self.starts[-1]
         rest = (self.starts[shard] * self.size + self._offset(epoch)) % whole
-        ends = np.concatenate([[0], np.cumsum(weights)])
-        bounds = _floors(ends, self.size, rest, whole)
-        return np.diff(bounds)
+        ends = np.concatenate([[0], np.cumsum(weights[lined])])
+        copies = np.empty_like(weights)
+        copies[lined] = np.diff(_floors(ends, self.size, rest, whole))
+        return copies
 
     def expected(self, shard: int) -> F64:
         return self.weights(shard).astype(np.float64) * (self.size / self.starts[-1])
