@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from . import presets
+from .affine_random import RandomAffine
 from .base import RandomTransform, Transform
 from .compose import Compose
-from .geometry import CenterCrop, RandomCrop, RandomHorizontalFlip, RandomResizedCrop, Resize
+from .geometry import RandomCrop, RandomHorizontalFlip, RandomResizedCrop, RandomVerticalFlip
+from .geometry_detection import LargeScaleJitter, RandomShortestSize, RandomZoomOut
+from .geometry_fixed import CenterCrop, Letterbox, Resize
+from .geometry_objects import SanitizeBoxes
 from .normalize import Normalize, ToFloat
 from .plan import DecodePlan, DecodePlanner
 
@@ -14,12 +18,19 @@ __all__ = [
     "Compose",
     "DecodePlan",
     "DecodePlanner",
+    "LargeScaleJitter",
+    "Letterbox",
     "Normalize",
+    "RandomAffine",
     "RandomCrop",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
+    "RandomShortestSize",
     "RandomTransform",
+    "RandomVerticalFlip",
+    "RandomZoomOut",
     "Resize",
+    "SanitizeBoxes",
     "ToFloat",
     "Transform",
     "presets",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from .compose import Compose
-from .geometry import CenterCrop, RandomCrop, RandomHorizontalFlip, RandomResizedCrop, Resize
+from .geometry import RandomCrop, RandomHorizontalFlip, RandomResizedCrop
+from .geometry_fixed import CenterCrop, Resize
 from .normalize import Normalize, NormalizeBy
 from .options import Size
 
