@@ -10,8 +10,10 @@ from .geometry import RandomCrop, RandomHorizontalFlip, RandomResizedCrop, Rando
 from .geometry_detection import LargeScaleJitter, RandomShortestSize, RandomZoomOut
 from .geometry_fixed import CenterCrop, Letterbox, Resize
 from .geometry_objects import SanitizeBoxes
+from .geometry_person import ResizeBody
 from .normalize import Normalize, ToFloat
 from .plan import DecodePlan, DecodePlanner
+from .targets import from_targets, to_targets
 
 __all__ = [
     "CenterCrop",
@@ -30,8 +32,11 @@ __all__ = [
     "RandomVerticalFlip",
     "RandomZoomOut",
     "Resize",
+    "ResizeBody",
     "SanitizeBoxes",
     "ToFloat",
     "Transform",
+    "from_targets",
     "presets",
+    "to_targets",
 ]

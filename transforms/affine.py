@@ -72,24 +72,24 @@ def _words(images: Tensor) -> Tensor:
 
 
 def _nearest(images: Tensor, matrix: Tensor, fill: int) -> Tensor:
-    batch, channels, height, width = images.shape
+    channels, height, width = images.shape[1:]
     x, y = (place.round() for place in _places(matrix, (height, width)))
     outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
-    index = (y * width + x).masked_fill(outside, 0).long().view(batch, -1)
-    words = _words(images).view(batch, -1).gather(1, index).view_as(x)
+    index = (y * width + x).masked_fill(outside, 0).long().flatten(1)
+    words = _words(images).flatten(1).gather(1, index).view_as(x)
     taken = torch.stack([words >> 8 * channel & 255 for channel in range(channels)], 1)
     return taken.masked_fill(outside[:, None], fill).to(torch.uint8)
 
 
 def _bilinear(images: Tensor, matrix: Tensor, fill: int) -> Tensor:
-    batch, channels, height, width = images.shape
+    channels, height, width = images.shape[1:]
     framed = functional.pad(_words(images) | INSIDE, (1, 1, 1, 1))  # one pixel of nothing around
     x, y = (  # in 1/1024 pixel of the framed image, beyond it on its rim
         ((place + 1) * ONE).round().clamp(0, (side + 1) * ONE - 1).to(torch.int32)
         for place, side in zip(_places(matrix, (height, width)), (width, height), strict=True)
     )
-    index = ((y >> STEP) * (width + 2) + (x >> STEP)).long().view(batch, -1)
-    flat, x, y = framed.view(batch, -1), x & (ONE - 1), y & (ONE - 1)
+    index = ((y >> STEP) * (width + 2) + (x >> STEP)).long().flatten(1)
+    flat, x, y = framed.flatten(1), x & (ONE - 1), y & (ONE - 1)
     corners = [flat.gather(1, index + step).view_as(x) for step in (0, 1, width + 2, width + 3)]
     share = _blend([corner >> 24 for corner in corners], x, y)  # 20 bits: how much lies inside
     rows = [_blend([corner >> 8 * channel & 255 for corner in corners], x, y) for channel in range(channels)]

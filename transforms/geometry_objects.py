@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,18 +21,18 @@ class SanitizeBoxes(Transform):
     """Leaves out objects whose box is narrower or lower than ``min_size``, smaller than ``min_area``, or partly outside.
 
     torchvision's SanitizeBoundingBoxes, except that every field of the objects goes along: labels, ids, areas, crowd
-    flags, keypoints, segmentations, and ``fields`` of your own, one row per object. ``box_offsets`` stays true. On a
-    GPU the number of objects left has to be waited for. A batch without boxes passes.
+    flags, keypoints, segmentations, and those that the batch's ``object_fields`` names. ``box_offsets`` stays true.
+    On a GPU the number of objects left has to be waited for. A batch without boxes passes.
     """
 
-    def __init__(self, min_size: float = 1.0, min_area: float = 1.0, fields: Sequence[str] = ()) -> None:
+    def __init__(self, min_size: float = 1.0, min_area: float = 1.0) -> None:
         super().__init__()
         if min_size < 0 or min_area < 0:
             raise OptionError(f"{self.name}: min_size is {min_size}, min_area {min_area}; give numbers of 0 or more")
-        self.min_size, self.min_area, self.fields = min_size, min_area, tuple(fields)
+        self.min_size, self.min_area = min_size, min_area
 
     def forward(self, batch: Batch) -> Batch:
-        return batch if "boxes" not in batch else kept_objects(batch, self.usable(batch), self.fields)
+        return batch if "boxes" not in batch else kept_objects(batch, self.usable(batch))
 
     def usable(self, batch: Batch) -> Tensor:
         """Which objects (M,) stay."""
@@ -48,14 +47,18 @@ class SanitizeBoxes(Transform):
         return f"min_size={self.min_size}, min_area={self.min_area}"
 
 
-def kept_objects(batch: Batch, keep: Tensor, fields: Sequence[str] = ()) -> Batch:
+def object_fields(batch: Batch) -> tuple[str, ...]:
+    """The batch's fields with one row per object: a loader's, and those of its ``object_fields``."""
+    return tuple(name for name in dict.fromkeys((*OBJECT_FIELDS, *batch.get("object_fields", ()))) if name in batch)
+
+
+def kept_objects(batch: Batch, keep: Tensor) -> Batch:
     """The batch with the objects ``keep`` (M,) bool alone, in their order; raises OptionError for a field of another length."""
     out = copy.copy(batch)
-    for name in (*OBJECT_FIELDS, *fields):
-        if name in batch:
-            if len(batch[name]) != len(keep):
-                raise OptionError(f"{name!r} has {len(batch[name])} rows, the batch {len(keep)} objects")
-            out[name] = batch[name][keep]
+    for name in object_fields(batch):
+        if len(batch[name]) != len(keep):
+            raise OptionError(f"{name!r} has {len(batch[name])} rows, the batch {len(keep)} objects; give one for each")
+        out[name] = batch[name][keep]
     if "masks" in batch:
         counts = batch["box_offsets"].diff().tolist()
         out["masks"] = [masks[part] for masks, part in zip(batch["masks"], torch.split(keep, counts), strict=True)]

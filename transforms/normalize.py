@@ -46,7 +46,7 @@ class _Affine(Transform):
         out = batch
         for field, (scale, shift) in (("image", image), ("body", body)):
             if field == "image" or field in batch:
-                pixels = images_of({"image": batch[field]} if field in batch else batch, self.name)
+                pixels = images_of(batch, self.name, field)
                 require_uint8(pixels, self.name)
                 if len(scale) > 1:
                     require_channels(pixels, len(scale), self.name)
