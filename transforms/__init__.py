@@ -10,6 +10,7 @@ from .geometry import RandomCrop, RandomHorizontalFlip, RandomResizedCrop, Rando
 from .geometry_detection import LargeScaleJitter, RandomShortestSize, RandomZoomOut
 from .geometry_fixed import CenterCrop, Letterbox, Resize
 from .geometry_objects import SanitizeBoxes
+from .geometry_padding import PadBatch
 from .geometry_person import ResizeBody
 from .normalize import Normalize, ToFloat
 from .plan import DecodePlan, DecodePlanner
@@ -23,6 +24,7 @@ __all__ = [
     "LargeScaleJitter",
     "Letterbox",
     "Normalize",
+    "PadBatch",
     "RandomAffine",
     "RandomCrop",
     "RandomHorizontalFlip",

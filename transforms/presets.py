@@ -9,6 +9,7 @@ from .geometry import RandomCrop, RandomHorizontalFlip, RandomResizedCrop
 from .geometry_fixed import CenterCrop, Resize
 from .normalize import Normalize, NormalizeBy
 from .options import Size
+from .processors import from_processor as from_processor
 
 
 def train(
