@@ -22,7 +22,7 @@ export PYTHONPATH := $(CURDIR)/.dev
 RUN := $(PY) -P -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check prove bench clean
+.PHONY: help demo test check prove bench peers clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
@@ -46,8 +46,11 @@ prove: $(DEV) .dev/shardstream ## the slow sweeps, then the benchmarks
 bench: $(DEV) .dev/shardstream ## packing and streaming beside webdataset, in one run
 	$(PY) benchmarks/run.py
 
+peers: $(DEV) .dev/shardstream ## the other loaders that benchmarks compare with, each in its own environment
+	$(PY) benchmarks/peers/install.py
+
 clean: ## remove what make, tests and tools left behind
-	rm -rf .venv .dev build dist demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .dev build dist demo-out benchmarks/.peers *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Static tools cannot follow an install that maps the repository root to a package; this link they can.

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from ..errors import OptionError
+from ..moving import nearest_index, source_matrices
 from .masks import runs_mask
 from .polygon import polygon_mask
 
@@ -45,7 +46,8 @@ def image_sizes(batch: Mapping[str, Any]) -> list[tuple[int, int]]:
     else:
         sizes = [(int(h), int(w)) for h, w in image.sizes.tolist()]
     for row, (size, original) in enumerate(zip(sizes, batch["orig_size"].tolist(), strict=False)):
-        if "crop" not in batch and batch["valid"][row] and size != tuple(original):
+        followed = "crop" in batch or "to_source" in batch
+        if not followed and batch["valid"][row] and size != tuple(original):
             raise OptionError(
                 f"row {row}: the image is {size} (h, w), its boxes are in original pixels, {tuple(original)}: a"
                 " sample_transform resized it. Use transform=, which moves boxes along."
@@ -104,11 +106,9 @@ def object_mask(batch: Mapping[str, Any], row: int, number: int, size: tuple[int
 
 
 def _followed(mask: np.ndarray, batch: Mapping[str, Any], row: int, size: tuple[int, int]) -> np.ndarray:
-    """A mask in original pixels, cropped, resized (nearest pixel centre) and mirrored as its image was."""
-    if "crop" in batch:
-        left, top, right, bottom = batch["crop"][row].tolist()
-        y = np.floor(top + (np.arange(size[0]) + 0.5) * (bottom - top) / size[0]).astype(np.int64)
-        x = np.floor(left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]).astype(np.int64)
-        mask = mask[np.ix_(y.clip(0, mask.shape[0] - 1), x.clip(0, mask.shape[1] - 1))]
-    flipped = "flipped" in batch and bool(batch["flipped"][row])
-    return mask[:, ::-1] if flipped else mask
+    """A mask in original pixels, moved as its image was: each pixel takes the nearest, False outside the original."""
+    one = {name: batch[name][row : row + 1] for name in ("crop", "flipped", "to_source") if name in batch}
+    to_source = source_matrices(one, [size])[0].cpu().numpy()
+    rows, columns, outside = nearest_index(to_source, size, (mask.shape[0], mask.shape[1]))
+    taken: np.ndarray = mask[rows, columns] & ~outside
+    return taken

@@ -20,7 +20,7 @@ from torch import nn
 
 from ..counted import mix, text_word, uniform
 from ..errors import OptionError
-from .batch import Batch, Images, images_of, seeds_of, sizes_of, with_images
+from .batch import Batch, Images, images_of, require_rows, seeds_of, sizes_of, with_images
 
 
 class Transform(nn.Module):
@@ -43,6 +43,8 @@ class RandomTransform(Transform, ABC):
     """
 
     occurrence: int = 0
+    fields: tuple[str, ...] = ("image",)
+    """Which pixels change, by one set of parameters: ``image``, and of the others those that the batch has."""
 
     def at(self, occurrence: int) -> Self:
         """The same transform as the n-th of its class (from 0) in a pipeline: a stage of its own."""
@@ -68,7 +70,12 @@ class RandomTransform(Transform, ABC):
     def forward(self, batch: Batch) -> Batch:
         images = images_of(batch, self.name)
         params = self.draw(sizes_of(images), seeds_of(batch, len(images), self.name))
-        return with_images(batch, self.apply_to(images, params))
+        changed = with_images(batch, self.apply_to(images, params))
+        for field in self.fields:
+            if field != "image" and field in batch:
+                others = require_rows(images_of(batch, self.name, field), len(images), field, self.name)
+                changed[field] = self.apply_to(others, params)
+        return changed
 
 
 def decoded_to_plan(batch: Batch, out_hw: tuple[int, int] | None, who: str) -> bool:

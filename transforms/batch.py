@@ -18,16 +18,16 @@ Images = Tensor | list[Tensor]
 """(B, C, H, W), or B tensors (C, h, w) where sizes differ."""
 
 
-def images_of(batch: Batch, who: str) -> Images:
+def images_of(batch: Batch, who: str, field: str = "image") -> Images:
     """The batch's pixels: a tensor (B, C, H, W), or a list of (C, h, w) read from any sequence-like container."""
-    if "image" not in batch:
-        raise OptionError(f"{who}: the batch has no 'image' field; it has {sorted(batch)}")
-    image = batch["image"]
+    if field not in batch:
+        raise OptionError(f"{who}: the batch has no {field!r} field; it has {sorted(batch)}")
+    image = batch[field]
     if isinstance(image, Tensor):
         return _batched(image, who)
     if not (hasattr(image, "__len__") and hasattr(image, "__getitem__")):
         raise OptionError(
-            f"{who}: 'image' is a {type(image).__name__}; give a tensor (B, 3, H, W) or a list of tensors"
+            f"{who}: {field!r} is a {type(image).__name__}; give a tensor (B, 3, H, W) or a list of tensors"
         )
     return _ragged([image[row] for row in range(len(image))], who)
 
@@ -52,6 +52,13 @@ def _ragged(rows: list[Any], who: str) -> list[Tensor]:
 
 def _tensors(rows: list[Any]) -> TypeGuard[list[Tensor]]:
     return all(isinstance(row, Tensor) for row in rows)
+
+
+def require_rows(images: Images, rows: int, field: str, who: str) -> Images:
+    """Refuse a second field of pixels that has not one for each image."""
+    if len(images) != rows:
+        raise OptionError(f"{who}: {field!r} has {len(images)} rows, 'image' {rows}; give one for each image")
+    return images
 
 
 def require_uint8(images: Images, who: str) -> None:
@@ -87,10 +94,10 @@ def seeds_of(batch: Batch, rows: int, who: str) -> NDArray[np.uint64]:
     return seed.cpu().numpy().view(np.uint64)
 
 
-def with_images(batch: Batch, images: Images) -> Batch:
+def with_images(batch: Batch, images: Images, field: str = "image") -> Batch:
     """A shallow copy of the batch with other pixels; the caller's batch keeps its own."""
     out = copy.copy(batch)
-    out["image"] = images
+    out[field] = images
     return out
 
 

@@ -9,6 +9,7 @@ from ..errors import OptionError
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+U64 = NDArray[np.uint64]
 
 TRIES = 10
 
@@ -49,20 +50,50 @@ def _central_boxes(sizes: I64, ratio: tuple[float, float]) -> F64:
     return np.stack((x, y, x + w, y + h), axis=1)
 
 
-def resized_sizes(sizes: I64, shorter: int) -> I64:
-    """Sizes (B, 2) with the shorter side ``shorter`` and the longer cut to a whole pixel: 375x500 -> 256x341."""
-    short = sizes.min(axis=1, keepdims=True)
-    return np.where(sizes == short, shorter, shorter * sizes // short)
+def resized_sizes(sizes: I64, shorter: int | None, longest: int | None = None) -> I64:
+    """Sizes (B, 2) with the shorter side ``shorter`` and the longer cut to a whole pixel: 375x500 -> 256x341.
+
+    Where that is longer than ``longest``, the longer side is ``longest`` and the shorter cut (torchvision's max_size).
+    """
+    small, big = sizes.min(axis=1, keepdims=True), sizes.max(axis=1, keepdims=True)
+    bound = np.iinfo(np.int32).max if longest is None else longest
+    short = bound * small // big if shorter is None else np.full_like(small, shorter)
+    long = np.full_like(big, bound) if shorter is None else shorter * big // small
+    too_long = long > bound
+    short, long = np.where(too_long, bound * short // long, short), np.minimum(long, bound)
+    made: I64 = np.maximum(np.where(sizes == small, short, long), 1)
+    return made
 
 
-def center_corners(sizes: I64, crop_hw: tuple[int, int]) -> I64:
+def detr_sizes(sizes: I64, shorter: int, longest: int) -> I64:
+    """As ``resized_sizes``, by DETR's rule: where the longer side is bounded, the shorter is rounded, not cut, and the
+    longer made from its value before rounding (transformers' get_size_with_aspect_ratio).
+    """
+    small, big = sizes.min(axis=1, keepdims=True).astype(float), sizes.max(axis=1, keepdims=True).astype(float)
+    bounded = big / small * shorter > longest
+    raw = np.where(bounded, longest * small / big, shorter)
+    short = np.rint(raw).astype(np.int64)
+    long = np.trunc(np.where(bounded, raw, short) * big / small).astype(np.int64)
+    made: I64 = np.where(small == short, sizes, np.where(sizes == small, short, long))
+    return made
+
+
+def fitted_sizes(sizes: I64, out_hw: tuple[int, int]) -> I64:
+    """Sizes (B, 2) scaled to fit into ``out_hw``, aspect kept, rounded half to even, at least 1 pixel."""
+    scale = (np.array(out_hw) / sizes).min(axis=1, keepdims=True)
+    made: I64 = np.clip(np.rint(sizes * scale), 1, out_hw).astype(np.int64)
+    return made
+
+
+def center_corners(sizes: I64, crop_hw: tuple[int, int], rounding: str = "even") -> I64:
     """Top and left (B, 2) of a central crop, rounded half to even: a room of 33 starts at 16, of 35 at 18.
 
-    Negative where the image is smaller than the crop: that many rows or columns are zero padding, the smaller half
-    of an odd number before the image.
+    ``rounding="floor"``: 35 starts at 17, as transformers cuts. Negative where the image is smaller than the crop:
+    that many rows or columns are zero padding, the smaller half of an odd number before the image.
     """
     room = sizes - np.array(crop_hw, dtype=np.int64)
-    return np.where(room < 0, -(-room // 2), np.rint(room / 2)).astype(np.int64)
+    half = np.rint(room / 2) if rounding == "even" else room // 2
+    return np.where(room < 0, -(-room // 2), half).astype(np.int64)
 
 
 def window_boxes(sizes: I64, resized: I64, corners: I64, crop_hw: tuple[int, int]) -> F64:

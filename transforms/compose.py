@@ -10,10 +10,11 @@ from typing import Any
 from torch import nn
 
 from ..errors import OptionError
+from ..moving import DECODED_CROP
 from .base import RandomTransform, Transform
 from .batch import Batch
-from .boxes import I64
-from .geometry import U64, CenterCrop, Resize, ResizedWindow
+from .boxes import I64, U64
+from .geometry_fixed import CenterCrop, Resize, ResizedWindow
 from .plan import DecodePlan, DecodePlanner
 
 
@@ -39,11 +40,10 @@ class Compose(Transform):
         crop = batch.get("crop")
         for number, stage in enumerate(self.stages):
             if number == self._planned and crop is not None:
-                batch = _without_crop(batch)  # a later CenterCrop was not part of the plan: it must crop
+                # A later CenterCrop was not part of the plan: it must crop.
+                batch = _renamed(batch, "crop", DECODED_CROP)
             batch = stage(batch)
-        if crop is not None and "crop" not in batch:
-            batch["crop"] = crop
-        return batch
+        return _renamed(batch, DECODED_CROP, "crop") if DECODED_CROP in batch else batch
 
     def bind(self, statistics: Mapping[str, Any]) -> Compose:
         """The same pipeline with every transform bound to the dataset's statistics."""
@@ -96,7 +96,7 @@ def _leading_planner(stages: list[nn.Module]) -> tuple[DecodePlanner | None, int
             return None, 0
 
 
-def _without_crop(batch: Batch) -> Batch:
+def _renamed(batch: Batch, old: str, new: str) -> Batch:
     out = copy.copy(batch)
-    del out["crop"]
+    out[new] = out.pop(old)
     return out

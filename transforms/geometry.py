@@ -1,9 +1,9 @@
-"""Crops, resizes and flips of a batch. The first three can be planned before decoding."""
+"""Random crops and flips of a batch. A RandomResizedCrop can be planned before decoding."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,18 +12,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import OptionError
-from ..moving import mirror_annotations, refuse_to_move
-from .base import RandomTransform, Transform, decoded_to_plan
+from ..moving import Move, mirror_annotations, mirrored, moved, scaled, windowed
+from .base import decoded_to_plan
 from .batch import Batch, Images, images_of, require_uint8, seeds_of, sizes_of, stacked, with_images
-from .boxes import F64, I64, TRIES, center_corners, random_resized_boxes, require_pixels, resized_sizes, window_boxes
+from .boxes import F64, I64, TRIES, U64, random_resized_boxes, require_pixels
+from .geometry_base import RandomGeometry, same_sizes
 from .options import Size, as_hw, as_interpolation, as_probability, as_range
 from .plan import DecodePlan, unflipped
-from .resample import cut, resize_all, resize_crops
-
-U64 = NDArray[np.uint64]
+from .resample import resize_crops
 
 
-class RandomResizedCrop(RandomTransform):
+class RandomResizedCrop(RandomGeometry):
     """A box of random area and aspect ratio, resized to ``size``: torchvision's, with one draw per sample.
 
     uint8 in and out, (B, C, h, w) or ragged in, (B, C, *size) out. Planned: the box is cut before it is resized.
@@ -51,11 +50,11 @@ class RandomResizedCrop(RandomTransform):
         require_uint8(images, self.name)
         return resize_crops(images, params, self.size, self.interpolation)
 
+    def move(self, sizes: I64, params: F64) -> Move:
+        return windowed(params, sizes, same_sizes(self.size, len(sizes)))
+
     def forward(self, batch: Batch) -> Batch:
-        if decoded_to_plan(batch, self.size, self.name):
-            return batch
-        refuse_to_move(batch, self.name)
-        return super().forward(batch)
+        return batch if decoded_to_plan(batch, self.size, self.name) else super().forward(batch)
 
     def decode_plan(self, keys: Sequence[str], sizes: I64, seeds: U64) -> DecodePlan:  # noqa: ARG002 - seeds hold keys
         """The boxes that ``forward`` would draw for images of these sizes."""
@@ -67,96 +66,7 @@ class RandomResizedCrop(RandomTransform):
         return f"{self.size}, scale={self.scale}, ratio={ratio}, interpolation={self.interpolation!r}"
 
 
-class Resize(Transform):
-    """The whole image resized: to (h, w), or with one number so that the shorter side becomes ``size``.
-
-    uint8 in and out; ragged where results differ in size. Planned alone only for (h, w), else with a CenterCrop.
-    """
-
-    def __init__(self, size: Size, interpolation: str = "bilinear") -> None:
-        super().__init__()
-        self.hw = as_hw(size, self.name)
-        self.shorter = size if isinstance(size, int) else None
-        self.interpolation = as_interpolation(interpolation, self.name)
-
-    def output_sizes(self, sizes: I64) -> I64:
-        """What ``sizes`` (B, 2) h, w become."""
-        if self.shorter is not None:
-            return resized_sizes(np.maximum(sizes, 1), self.shorter)
-        return np.tile(np.array(self.hw, dtype=np.int64), (len(sizes), 1))
-
-    def forward(self, batch: Batch) -> Batch:
-        if decoded_to_plan(batch, None, self.name):
-            return batch
-        refuse_to_move(batch, self.name)
-        images = images_of(batch, self.name)
-        require_uint8(images, self.name)
-        return with_images(batch, resize_all(images, self.output_sizes(sizes_of(images)), self.interpolation))
-
-    def decode_plan(self, keys: Sequence[str], sizes: I64, seeds: U64) -> DecodePlan | None:
-        """Whole images at ``(h, w)``; None for a shorter side, whose results differ in size."""
-        if self.shorter is not None:
-            return None
-        return ResizedWindow(self, CenterCrop(self.hw)).decode_plan(keys, sizes, seeds)
-
-    def extra_repr(self) -> str:
-        return f"{self.hw if self.shorter is None else self.shorter}, interpolation={self.interpolation!r}"
-
-
-class CenterCrop(Transform):
-    """The central ``size`` of every image, padded with zeros where the image is smaller; any dtype."""
-
-    def __init__(self, size: Size) -> None:
-        super().__init__()
-        self.size = as_hw(size, self.name)
-
-    def forward(self, batch: Batch) -> Batch:
-        if decoded_to_plan(batch, self.size, self.name):
-            return batch
-        refuse_to_move(batch, self.name)
-        images = images_of(batch, self.name)
-        corners = center_corners(sizes_of(images), self.size).tolist()
-        if isinstance(images, Tensor):
-            crop = cut(images, tuple(corners[0]), self.size) if corners else images.new_zeros((0, 3, *self.size))
-            return with_images(batch, crop)
-        rows = [cut(image, tuple(corner), self.size) for image, corner in zip(images, corners, strict=True)]
-        return with_images(batch, stacked(rows))
-
-    def decode_plan(self, keys: Sequence[str], sizes: I64, seeds: U64) -> DecodePlan | None:  # noqa: ARG002
-        """The central boxes; None where an image is smaller than the crop, since a plan cannot pad."""
-        require_pixels(sizes, self.name)
-        if (sizes < self.size).any():
-            return None
-        boxes = window_boxes(sizes, sizes, center_corners(sizes, self.size), self.size)
-        return unflipped(boxes, self.size, "nearest", isolated=True)  # nothing is resized: no filter touches a pixel
-
-    def extra_repr(self) -> str:
-        return f"{self.size}"
-
-
-@dataclass(frozen=True, slots=True)
-class ResizedWindow:
-    """Resize followed by CenterCrop, planned as one window of the resized whole image."""
-
-    resize: Resize
-    crop: CenterCrop
-
-    def decode_plan(self, keys: Sequence[str], sizes: I64, seeds: U64) -> DecodePlan | None:  # noqa: ARG002
-        """The windows; None where the crop can be larger than the resized image, since a plan cannot pad.
-
-        The answer depends on the options alone, never on the sizes: else a row's pixels (Pillow's with a plan,
-        torch's without) would depend on the company it is decoded in.
-        """
-        require_pixels(sizes, self.resize.name)
-        (height, width), (least_h, least_w) = self.crop.size, self.resize.hw
-        if height > least_h or width > least_w:
-            return None
-        resized = self.resize.output_sizes(sizes)
-        boxes = window_boxes(sizes, resized, center_corners(resized, self.crop.size), self.crop.size)
-        return unflipped(boxes, self.crop.size, self.resize.interpolation, isolated=False)
-
-
-class RandomCrop(RandomTransform):
+class RandomCrop(RandomGeometry):
     """A window of ``size`` at a uniform place in the image padded by ``padding`` with ``fill``; any dtype.
 
     (B, C, H, W), or ragged, in; (B, C, *size) out. Raises OptionError where the padded image is smaller than ``size``.
@@ -180,9 +90,13 @@ class RandomCrop(RandomTransform):
         corners: I64 = np.floor(self.uniforms(seeds, 2) * (room + 1)).astype(np.int64)
         return corners
 
-    def forward(self, batch: Batch) -> Batch:
-        refuse_to_move(batch, self.name)
-        return super().forward(batch)
+    def move(self, sizes: I64, params: I64) -> Move:
+        return scaled(
+            np.ones((len(sizes), 2)),
+            (self.padding - params[:, ::-1]).astype(np.float64),
+            sizes,
+            same_sizes(self.size, len(sizes)),
+        )
 
     def apply_to(self, images: Images, params: I64) -> Images:
         if isinstance(images, Tensor):
@@ -200,8 +114,14 @@ class RandomCrop(RandomTransform):
         return f"{self.size}, padding={self.padding}, fill={self.fill}"
 
 
-class RandomHorizontalFlip(RandomTransform):
-    """Each image mirrored left-right with probability ``p``; any dtype, batched or ragged."""
+class RandomHorizontalFlip(RandomGeometry):
+    """Each image mirrored left-right with probability ``p``; any dtype, batched or ragged.
+
+    Annotations are mirrored along, keypoints with left and right exchanged, and a person's ``body`` crop.
+    ``flipped`` (B,) says which rows are mirrored by now.
+    """
+
+    axis = 1
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
@@ -211,21 +131,46 @@ class RandomHorizontalFlip(RandomTransform):
         """Which rows (B,) are mirrored."""
         return self.uniforms(seeds, 1)[:, 0] < self.p
 
+    def move(self, sizes: I64, params: NDArray[np.bool_]) -> Move:
+        return mirrored(params, sizes, self.axis)
+
     def forward(self, batch: Batch) -> Batch:
-        """Boxes, keypoints and polygons are mirrored along; ``flipped`` says which rows were."""
         images = images_of(batch, self.name)
         sizes = sizes_of(images)
-        mirrored = self.draw(sizes, seeds_of(batch, len(images), self.name))
-        moved = mirror_annotations(batch, torch.from_numpy(mirrored), torch.from_numpy(sizes[:, 1]))
-        out = with_images(batch, self.apply_to(images, mirrored))
-        out.update(moved)
+        rows = self.draw(sizes, seeds_of(batch, len(images), self.name))
+        out = with_images(batch, self.apply_to(images, rows))
+        out.update(self.follow(batch, sizes, rows))
+        if "body" in batch:
+            out["body"] = self.apply_to(images_of(batch, self.name, "body"), rows)
         return out
 
+    def follow(self, batch: Batch, sizes: I64, rows: NDArray[np.bool_]) -> dict[str, Any]:
+        """The fields that change beside the pixels."""
+        return mirror_annotations(batch, self.move(sizes, rows), rows)
+
     def apply_to(self, images: Images, params: NDArray[np.bool_]) -> Images:
-        if not isinstance(images, Tensor):
-            return [row.flip(-1) if mirrored else row for row, mirrored in zip(images, params, strict=True)]
-        mask = torch.from_numpy(params).to(images.device)[:, None, None, None]
-        return torch.where(mask, images.flip(-1), images)
+        along = self.axis - 2
+        if isinstance(images, Tensor) and images.device.type != "cpu":
+            mask = torch.from_numpy(params).to(images.device)[:, None, None, None]
+            return torch.where(mask, images.flip(along), images)
+        # Row by row on a CPU: a stack of views costs a ninth of choosing between two whole batches.
+        rows = [row.flip(along) if turned else row for row, turned in zip(images, params, strict=True)]
+        if isinstance(images, Tensor):
+            return torch.stack(rows) if rows else images
+        return rows
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class RandomVerticalFlip(RandomHorizontalFlip):
+    """Each image mirrored upside down with probability ``p``; any dtype, batched or ragged.
+
+    Annotations and a person's ``body`` crop are mirrored along. In any mirror a left hand is a right hand, so
+    keypoints are exchanged here too (torchvision exchanges none).
+    """
+
+    axis = 0
+
+    def follow(self, batch: Batch, sizes: I64, rows: NDArray[np.bool_]) -> dict[str, Any]:
+        return moved(batch, self.move(sizes, rows))

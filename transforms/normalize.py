@@ -19,6 +19,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 Numbers = Sequence[float]
 NormalizeBy = str | tuple[Numbers, Numbers]
 """``"imagenet"``, ``"dataset"``, or (mean, std) per channel on the 0..1 scale."""
+Affine = tuple[Tensor, Tensor]
 
 
 class _Affine(Transform):
@@ -40,52 +41,72 @@ class _Affine(Transform):
         scale, shift = scale.to(images.device), shift.to(images.device)
         return pixels.mul_(scale[:, None, None]).add_(shift[:, None, None]).to(self.dtype)
 
+    def _converted(self, batch: Batch, image: Affine, body: Affine) -> Batch:
+        """The batch with its ``image``, and a person view's ``body`` crops, as floats; each ``(scale, shift)``."""
+        out = batch
+        for field, (scale, shift) in (("image", image), ("body", body)):
+            if field == "image" or field in batch:
+                pixels = images_of(batch, self.name, field)
+                require_uint8(pixels, self.name)
+                if len(scale) > 1:
+                    require_channels(pixels, len(scale), self.name)
+                out = with_images(out, self._affine(pixels, scale, shift), field)
+        return out
+
     def extra_repr(self) -> str:
         last = ", channels_last=True" if self.memory_format == torch.channels_last else ""
         return f"dtype={self.dtype}{last}"
 
 
 class ToFloat(_Affine):
-    """uint8 0..255 to floats 0..1, any number of channels."""
+    """uint8 0..255 to floats 0..1, any number of channels; a person view's ``body`` too."""
 
     def __init__(self, dtype: torch.dtype = torch.float32, *, channels_last: bool = False) -> None:
         super().__init__(dtype, channels_last)
 
     def forward(self, batch: Batch) -> Batch:
-        images = images_of(batch, self.name)
-        require_uint8(images, self.name)
-        return with_images(batch, self._affine(images, torch.tensor([1 / 255]), torch.zeros(1)))
+        whole = torch.tensor([1 / 255]), torch.zeros(1)
+        return self._converted(batch, whole, whole)
 
 
 class Normalize(_Affine):
     """uint8 0..255 to ``(x / 255 - mean) / std``, as one multiply-add: 1e-6 from torchvision in float32.
 
     ``by``: ``"imagenet"``, (mean, std) on the 0..1 scale, or ``"dataset"``: the dataset's own, filled in by
-    ``bind(statistics)``, which returns a new module; forward before that raises OptionError.
+    ``bind(statistics)``, which returns a new module; forward before that raises OptionError. A person view's ``body``
+    is normalised as the image, or by the (mean, std) of ``body``.
     """
 
     scale: Tensor
     shift: Tensor
+    body_scale: Tensor
+    body_shift: Tensor
 
     def __init__(
-        self, by: NormalizeBy = "imagenet", dtype: torch.dtype = torch.float32, *, channels_last: bool = False
+        self,
+        by: NormalizeBy = "imagenet",
+        dtype: torch.dtype = torch.float32,
+        *,
+        channels_last: bool = False,
+        body: tuple[Numbers, Numbers] | None = None,
     ) -> None:
         super().__init__(dtype, channels_last)
         if isinstance(by, str) and by not in ("imagenet", "dataset"):
             raise OptionError(f"{self.name}: by is {by!r}; use 'imagenet', 'dataset' or (mean, std)")
-        self.by = by
+        self.by, self.body = by, body
+        if body is not None:
+            self._set(*body, "body_")
         if by != "dataset":
             self._set(*((IMAGENET_MEAN, IMAGENET_STD) if isinstance(by, str) else by))
 
-    def _set(self, mean: Numbers, std: Numbers) -> None:
+    def _set(self, mean: Numbers, std: Numbers, prefix: str = "") -> None:
         if len(mean) != len(std) or not mean or min(std) <= 0:
             raise OptionError(
                 f"{self.name}: mean is {list(mean)}, std {list(std)}; give one of each per channel, every std above 0"
             )
-        self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
-        m, s = torch.tensor(self.mean, dtype=torch.float64), torch.tensor(self.std, dtype=torch.float64)
-        self.register_buffer("scale", (1 / (255 * s)).float(), persistent=False)
-        self.register_buffer("shift", (-m / s).float(), persistent=False)
+        m, s = torch.tensor(list(mean), dtype=torch.float64), torch.tensor(list(std), dtype=torch.float64)
+        self.register_buffer(f"{prefix}scale", (1 / (255 * s)).float(), persistent=False)
+        self.register_buffer(f"{prefix}shift", (-m / s).float(), persistent=False)
 
     @property
     def bound(self) -> bool:
@@ -102,7 +123,8 @@ class Normalize(_Affine):
                 f"{self.name}('dataset'): the dataset's statistics have no pixel_mean and pixel_std, only "
                 f"{sorted(statistics)}; run `shardstream stats --pixels URL`, or give (mean, std)"
             )
-        bound = Normalize("dataset", self.dtype, channels_last=self.memory_format == torch.channels_last)
+        last = self.memory_format == torch.channels_last
+        bound = Normalize("dataset", self.dtype, channels_last=last, body=self.body)
         bound._set(mean, std)
         return bound
 
@@ -112,12 +134,11 @@ class Normalize(_Affine):
                 f"{self.name}('dataset') does not know its dataset yet; call transform.bind(statistics) with "
                 "pixel_mean and pixel_std, or give 'imagenet' or (mean, std)"
             )
-        images = images_of(batch, self.name)
-        require_uint8(images, self.name)
-        require_channels(images, len(self.mean), self.name)
-        return with_images(batch, self._affine(images, self.scale, self.shift))
+        image = self.scale, self.shift
+        return self._converted(batch, image, image if self.body is None else (self.body_scale, self.body_shift))
 
     def extra_repr(self) -> str:
-        by = repr(self.by) if isinstance(self.by, str) else f"({self.mean}, {self.std})"
+        by = repr(self.by) if isinstance(self.by, str) else f"({tuple(self.by[0])}, {tuple(self.by[1])})"
         unbound = "" if self.bound else ", not bound"
-        return f"{by}{unbound}, {super().extra_repr()}"
+        body = "" if self.body is None else f", body=({tuple(self.body[0])}, {tuple(self.body[1])})"
+        return f"{by}{unbound}{body}, {super().extra_repr()}"

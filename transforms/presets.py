@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 
 from .compose import Compose
-from .geometry import CenterCrop, RandomCrop, RandomHorizontalFlip, RandomResizedCrop, Resize
+from .geometry import RandomCrop, RandomHorizontalFlip, RandomResizedCrop
+from .geometry_fixed import CenterCrop, Resize
 from .normalize import Normalize, NormalizeBy
 from .options import Size
+from .processors import from_processor as from_processor
 
 
 def train(
