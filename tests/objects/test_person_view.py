@@ -19,12 +19,12 @@ import shardstream as ss
 from shardstream import transforms as T  # noqa: N812
 from shardstream.loaders import decode
 from shardstream.loaders.annotate import Annotator
-from shardstream.loaders.config import StreamConfig
+from shardstream.loaders.config import Decode, StreamConfig
 from shardstream.loaders.scoring import EmoticResults, score_emotic
-from shardstream.moving import mirror_annotations, mirrored
 from shardstream.shard_writer.types import About, Record, Sample
 from shardstream.transforms import DecodePlan
 
+from ..toy_coco import pack_toy_coco
 from ..toy_parts import HEIGHT, WIDTH, ToyPartsSource, ToyPartsSplit, toy_part_pixels
 from ..toy_people import pack_toy_people, people_key, people_source, toy_people_record
 from .part_views import rows_of
@@ -144,18 +144,51 @@ def test_the_box_moves_as_torchvision_moves_it(ds: ss.ShardDataset, flips: str) 
 
 
 def test_boxes_of_all_objects_follow_a_planned_mirror_too(tmp_path: Path) -> None:
-    """A plan that flips mirrors objects, keypoints and polygons as a flip after decoding would."""
-    from ..toy_coco import pack_toy_coco
-
+    """A plan that flips mirrors objects, keypoints and polygons as a flip after decoding does."""
     ds = pack_toy_coco(tmp_path / "out", 12)
     plain, flipped = (ss.Loader(ds, batch_size=12, transform=Planned(flips), masks=True) for flips in ("none", "all"))
     for one, other in zip(plain, flipped, strict=True):
-        everyone, sizes = np.ones(12, dtype=np.bool_), np.tile(one["image"].shape[2:], (12, 1))
-        expected = mirror_annotations(one, mirrored(everyone, sizes), everyone)
+        expected = T.RandomHorizontalFlip(1.0)(one)
         assert other["flipped"].all()
         assert len(one["boxes"]) > 20
+        assert torch.equal(other["image"], expected["image"])
         for name in ("boxes", "keypoints", "polygon_xy"):
             assert torch.allclose(other[name], expected[name], atol=1e-5)
+
+
+MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+PRESETS = {
+    "train": ss.presets.train((32, 20)),
+    "eval": ss.presets.eval(24, (24, 20)),
+    "squash": T.Compose([T.Resize((32, 20)), T.RandomHorizontalFlip(), T.Normalize("imagenet")]),
+    "padded": ss.presets.cifar_train(32, normalize=(MEAN.tolist(), STD.tolist())),
+}
+
+
+def grey_levels(image: torch.Tensor) -> U8:
+    """What was normalised: (H, W, 3)."""
+    return hwc(((image * STD[:, None, None] + MEAN[:, None, None]) * 255).round().to(torch.uint8))
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_presets_keep_picture_body_and_box_in_step(ds: ss.ShardDataset, preset: str) -> None:
+    """Mirrored after decoding, by one draw for all three, and both normalised; the box still frames the person."""
+    drawn = set()
+    for image, person, batch, row in persons(ds, transform=PRESETS[preset], shuffle=True, drop_last=False, seed=2):
+        flipped = bool(batch["flipped"][row])
+        drawn.add(flipped)
+        body = cut_by_pillow(toy_part_pixels(image), person["bbox"], BODY, mirrored=flipped)
+        assert np.array_equal(grey_levels(batch["body"][row]), body)
+        if preset in ("train", "squash"):
+            left, top, right, bottom = (round(v) for v in batch["crop"][row].tolist())
+            picture = cut_by_pillow(toy_part_pixels(image), [left, top, right, bottom], (32, 20), mirrored=flipped)
+            assert np.array_equal(grey_levels(batch["image"][row]), picture)
+            x0, y0, x1, y1 = person["bbox"]
+            step = np.array([20 / (right - left), 32 / (bottom - top)] * 2)
+            moved = ((np.array([x0, y0, x1, y1]) - [left, top, left, top]) * step).clip(0, [20, 32, 20, 32])
+            moved = moved * [-1, 1, -1, 1] + [20, 0, 20, 0] if flipped else moved
+            assert np.allclose(batch["box"][row], moved[[2, 1, 0, 3]] if flipped else moved, atol=1e-4)
+    assert drawn == ({False} if preset == "eval" else {False, True})
 
 
 @dataclass(frozen=True)
@@ -286,15 +319,6 @@ def test_what_would_part_body_and_picture_is_refused(ds: ss.ShardDataset) -> Non
             ss.Loader(ds, view="person", body_size=size)  # type: ignore[arg-type]
 
 
-def test_a_mirror_after_decoding_takes_the_box_along() -> None:
-    """x0, x1 become W - x1, W - x0 in the rows that are mirrored."""
-    box = torch.tensor([[1.0, 2, 5, 9], [0, 0, 10, 10], [3, 1, 4, 2]])
-    rows, sizes = np.array([True, True, False]), np.array([[10, 20], [10, 10], [10, 30]])
-    moved = mirror_annotations({"box": box}, mirrored(rows, sizes), rows)
-    assert moved["box"].tolist() == [[15, 2, 19, 9], [0, 0, 10, 10], [3, 1, 4, 2]]
-    assert moved["flipped"].tolist() == [True, True, False]
-
-
 def test_real_bodies_are_pillows_and_everyone_is_scored(real_data: Path, tmp_path: Path) -> None:
     """EMOTIC's photos: equal with ``exact``, within a grey level, in rare values two, with ``fast``.
 
@@ -305,8 +329,9 @@ def test_real_bodies_are_pillows_and_everyone_is_scored(real_data: Path, tmp_pat
     ds = ss.open(tmp_path / "out", "train")
     expected = {person: cut_by_pillow(*given, (128, 128), mirrored=False) for person, given in photos(ds, emotic)}
     results = EmoticResults(ds)
-    for rank, how in enumerate(("exact", "fast")):
-        transform, world = ss.presets.eval(96, 80), ss.World(rank, 2)
+    ways: tuple[Decode, ...] = ("exact", "fast")
+    for rank, how in enumerate(ways):
+        transform, world = T.Compose([T.Resize(96), T.CenterCrop(80)]), ss.World(rank, 2)
         for batch in ss.Loader(ds, view="person", batch_size=16, transform=transform, decode=how, world=world):
             results.add(batch, batch["categories"], torch.nan_to_num(batch["vad"], 5.0))
             for _, row in rows_of([batch]):
