@@ -21,6 +21,7 @@ from ..shard_writer import manifest as manifests
 from ..shard_writer.index import SplitIndex
 from ..shard_writer.manifest import Manifest, SplitManifest
 from ..shard_writer.storage import Store, open_store
+from .blocks import BLOCK
 from .cache import ShardCache, default_folder
 from .decode import decode_image
 from .fetch import Fetcher
@@ -277,14 +278,15 @@ def open_dataset(
     storage_options: Mapping[str, Any] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     cache_bytes: int = 100_000_000_000,
+    block_bytes: int = BLOCK,
     verify: bool = True,
     exif: Exif = "ignore",
 ) -> ShardDataset:
     """Open one split of a packed or indexed dataset on disk, S3 or HTTP.
 
-    ``split`` may be left out where there is only one. Remote shards are kept whole below ``cache_dir``
-    (``$SHARDSTREAM_CACHE``) up to ``cache_bytes``. ``verify`` checks every member once per process against its
-    checksum. ``exif="apply"`` turns pictures upright by their EXIF orientation in every reader; by default they come as
+    ``split`` may be left out where there is only one. Remote shards are read in blocks of at least ``block_bytes``,
+    which are kept below ``cache_dir`` (``$SHARDSTREAM_CACHE``) up to ``cache_bytes``. ``verify`` checks every member
+    once per process and block against its checksum. ``exif="apply"`` turns pictures upright by their EXIF orientation in every reader; by default they come as
     stored, as annotations and published numbers take them. Raises DatasetNotFound, ManifestError, OptionError.
     """
     from pathlib import Path
@@ -297,7 +299,7 @@ def open_dataset(
         raise OptionError(
             f"split {split!r} is not in {store.url}, which has {', '.join(manifest.splits)}. Pass split=..."
         )
-    cache = ShardCache(Path(cache_dir) if cache_dir is not None else default_folder(), cache_bytes)
+    cache = ShardCache(Path(cache_dir) if cache_dir is not None else default_folder(), cache_bytes, block_bytes)
     return ShardDataset(store, manifest, manifest.splits[split], cache, verify, exif)
 
 

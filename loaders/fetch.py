@@ -1,30 +1,38 @@
-"""Fetch: member bytes of (shard, row), verified. Local shards are mapped; remote ones come through a disk cache."""
+"""Fetch: member bytes of (shard, row), verified.
+
+Local shards are mapped. Remote ones are read in blocks (``blocks``) of at least 4 MB, which come through a disk cache
+(``cache``) or, where that has no room, are held in memory (``pieces``), and are fetched ahead of need (``readahead``).
+"""
 
 from __future__ import annotations
 
-import mmap
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
-from ..errors import ChecksumMismatch, CorruptData, StorageError
+from ..errors import ChecksumMismatch
 from ..shard_writer.index import SplitIndex
 from ..shard_writer.manifest import SplitManifest
 from ..shard_writer.storage import Store
+from .blocks import Span
 from .cache import ShardCache
+from .counters import Counters
 from .rows import OPEN_SHARDS, Recent, ShardRows, shard_rows
+from .shard_bytes import ShardBytes
+
+I64 = NDArray[np.int64]
 
 
 @dataclass(slots=True)
 class Fetcher:
-    """Reads members of one split. Picklable; mappings and clients are made per process.
+    """Reads members of one split. Picklable and fork-safe: mappings, blocks and threads belong to one process.
 
-    ``verify`` compares each member with its checksum the first time this process touches it, and each shard's size
-    when it is opened. Raises CorruptData naming url, key and offset; never returns fewer bytes than the index says.
+    ``verify`` compares each member with its checksum the first time it is touched in a piece that this process has
+    mapped or fetched. Raises CorruptData naming url, key and offset; never returns fewer bytes than the index says.
     """
 
     store: Store
@@ -35,16 +43,21 @@ class Fetcher:
     _index: SplitIndex = field(init=False, repr=False)
     _shards: Store = field(init=False, repr=False)
     _rows: Recent[ShardRows] = field(init=False, repr=False)
-    _maps: Recent[memoryview] = field(init=False, repr=False)
+    _bytes: ShardBytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._index = SplitIndex(self.store, self.split)
         self._shards = self.split.shard_store(self.store)
         self._rows = Recent(OPEN_SHARDS)
-        self._maps = Recent(OPEN_SHARDS)
+        self._bytes = ShardBytes(self._shards, self.split, self.cache)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Fetcher, (self.store, self.split, self.cache, self.verify, self.upright))
+
+    @property
+    def counters(self) -> Counters:
+        """What this process has read so far."""
+        return self._here.tally.counters()
 
     def rows(self, shard: int) -> ShardRows:
         """Index rows of one shard."""
@@ -53,71 +66,76 @@ class Fetcher:
     def member(self, shard: int, row: int, name: str) -> memoryview | bytes | None:
         """Payload of one member, None where the sample lacks it."""
         members = self.rows(shard).members[name]
-        offset, size = int(members.offset[row]), int(members.size[row])
-        if offset < 0:
+        start, stop = members.extent(row)
+        if start < 0:
             return None
-        data = self._bytes(shard, offset, size)
-        if self.verify and not members.verified[row]:
-            expected, found = int(members.checksum[row]), xxhash.xxh3_64_intdigest(data)
-            if found != expected and self._fetch_again(shard):
-                data = self._bytes(shard, offset, size)
-                found = xxhash.xxh3_64_intdigest(data)
-            self._check(found, expected, shard, row, name)
-            members.verified[row] = True
+        here = self._here
+        data, serial = here.read(shard, start, stop)
+        if self.verify and (serial == 0 or members.verified[row] != serial):
+            data, serial = self._verified(data, serial, shard, row, name)
+            members.verified[row] = serial
+        here.tally.deliver(stop - start)
         return data
 
     def url(self, shard: int) -> str:
         """Address of a shard."""
-        return self._shards.full(self.split.shard_path(shard))
+        return self._bytes.url(shard)
+
+    @property
+    def outlook(self) -> int:
+        """How many bytes of coming samples it is worth to announce; 0: none, shards are mapped."""
+        return self._here.outlook
+
+    @property
+    def sample_bytes(self) -> float:
+        """Bytes of a sample in its shard, on average."""
+        return sum(shard.bytes for shard in self.split.shards) / max(1, self.split.samples)
+
+    @property
+    def idle(self) -> bool:
+        """Whether more may be announced."""
+        return self._here.idle
+
+    def begin_epoch(self) -> None:
+        """What was announced in another order is not wanted any more."""
+        self._here.begin_epoch()
+
+    def ahead(self, shards: I64, rows: I64) -> None:
+        """Announce samples (n,) that come next: their blocks are fetched in the background, where they are remote."""
+        here = self._here
+        if not here.is_mapped:
+            here.announce(self._extent(int(shard), int(row)) for shard, row in zip(shards, rows, strict=True))
+
+    @property
+    def _here(self) -> ShardBytes:
+        if self._bytes.pid != os.getpid():
+            self._bytes = ShardBytes(self._shards, self.split, self.cache)
+        return self._bytes
 
     def _read_rows(self, shard: int) -> ShardRows:
         return shard_rows(self._index.shard_rows(shard), self.split, self.upright)
 
-    def _fetch_again(self, shard: int) -> bool:
-        """Drop a shard's cached copy, which may have rotted on this machine's disk; False where there is none."""
-        if self._shards.is_local or not self.cache.drop(self.split.shards[shard]):
-            return False
-        self._maps.forget(shard)
-        return True
+    def _extent(self, shard: int, row: int) -> Span:
+        """From the first byte of a sample's members to the last; they lie side by side."""
+        extents = [members.extent(row) for members in self.rows(shard).members.values()]
+        present = [extent for extent in extents if extent[0] >= 0] or [(0, 0)]
+        return Span(shard, min(start for start, _ in present), max(stop for _, stop in present))
 
-    def _bytes(self, shard: int, offset: int, size: int) -> memoryview | bytes:
-        mapped = self._maps.get(shard, self._open)
-        if len(mapped) == 0:  # not cached: the cache is full
-            with self._missing_named(shard):
-                return self._shards.read(self.split.shard_path(shard), offset, offset + size)
-        return mapped[offset : offset + size]
-
-    def _open(self, shard: int) -> memoryview:
-        """The mapped shard; an empty view where it is remote and may not be cached."""
-        entry, name = self.split.shards[shard], self.split.shard_path(shard)
-        with self._missing_named(shard):
-            path = self._shards.local_path(name) or self.cache.fetch(self._shards, name, entry)
-            if path is None:
-                return memoryview(b"")
-            with open(path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size != entry.bytes:
-                    raise CorruptData(
-                        f"shard {self.url(shard)} has {size:,} bytes, its manifest says {entry.bytes:,}: cut short or replaced."
-                        " Restore it, or pack again."
-                    )
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
-    @contextmanager
-    def _missing_named(self, shard: int) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError as error:
-            raise StorageError(
-                f"shard {self.url(shard)} is missing; its manifest lists {self.split.shards[shard].samples} samples in it."
-                " Restore it, or pack again."
-            ) from error
-
-    def _check(self, found: int, expected: int, shard: int, row: int, name: str) -> None:
-        if found != expected:
-            rows = self.rows(shard)
-            raise ChecksumMismatch(
-                f"{self.url(shard)}: member {rows.keys[row]}.{name} at offset {rows.members[name].offset[row]} has checksum"
-                f" {found:016x}, its index says {expected:016x}: the bytes changed after packing. Restore the shard, or"
-                " pack again; `shardstream verify` lists all damage."
-            )
+    def _verified(
+        self, data: memoryview | bytes, serial: int, shard: int, row: int, name: str
+    ) -> tuple[memoryview | bytes, int]:
+        """Bytes that have the member's checksum: these, or what a second fetch brings."""
+        members = self.rows(shard).members[name]
+        (start, stop), expected = members.extent(row), int(members.checksum[row])
+        found = xxhash.xxh3_64_intdigest(data)
+        if found != expected and self._here.drop(shard, start, stop):
+            data, serial = self._here.read(shard, start, stop)
+            found = xxhash.xxh3_64_intdigest(data)
+        if found == expected:
+            return data, serial
+        self._here.drop(shard, start, stop)
+        raise ChecksumMismatch(
+            f"{self.url(shard)}: member {self.rows(shard).keys[row]}.{name} at offset {start} has checksum {found:016x},"
+            f" its index says {expected:016x}: the bytes changed after packing. Restore the shard, or pack again;"
+            " `shardstream verify` lists all damage."
+        )

@@ -56,8 +56,13 @@ class Members:
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
     checksum: NDArray[np.uint64]
-    verified: NDArray[np.bool_]
-    """Set once a member's bytes have been compared with the checksum in this process."""
+    verified: NDArray[np.int64]
+    """The piece of the shard, by its serial number, in which a member was last compared with its checksum; 0: none."""
+
+    def extent(self, row: int) -> tuple[int, int]:
+        """Bytes [start, stop) of a member in its shard; start -1 where the sample lacks it."""
+        start = int(self.offset[row])
+        return start, start + int(self.size[row])
 
 
 @dataclass(slots=True)
@@ -100,7 +105,7 @@ def _members(table: pa.Table, name: str) -> Members:
         offset=_int64(table[column_name(name, "offset")], -1),
         size=_int64(table[column_name(name, "size")], 0),
         checksum=checksum,
-        verified=np.zeros(table.num_rows, dtype=np.bool_),
+        verified=np.zeros(table.num_rows, dtype=np.int64),
     )
 
 

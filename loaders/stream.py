@@ -19,6 +19,7 @@ from .config import StreamConfig, StreamOptions
 from .dataset import ShardDataset
 from .epoch import Epoch
 from .order import ORDER_VERSION, OrderSpec, rank_positions
+from .readahead import Course, Outlook
 from .samplers.delivered import Delivered
 from .state import BatchIterator, Place
 from .views import Items, View
@@ -101,12 +102,36 @@ class Stream(IterableDataset[Batch]):
 
     def maker(self, epoch: int) -> Callable[[int, int], Batch]:
         """What turns positions [start, stop) of an epoch into this rank's batch."""
-        return partial(self._batch, Epoch(self.sampled.copies, self.spec, epoch))
+        plan = Epoch(self.sampled.copies, self.spec, epoch)
+        return partial(self._batch, plan, self._outlook(plan))
 
-    def _batch(self, epoch: Epoch, start: int, stop: int) -> Batch:
+    def _outlook(self, epoch: Epoch) -> Outlook | None:
+        """What announces the rows of coming batches; None where shards are local and need no reading ahead."""
+        if not self.ds.fetcher.outlook:
+            return None
+        worker, world, batch = get_worker_info(), self.config.world, self.config.global_batch
+        position = int(self._place[1])
+        course = Course(
+            batch=batch,
+            stride=batch * (worker.num_workers if worker else 1),
+            stop=min(self.size, position + self.steps(position) * batch),
+            bytes_each=self.ds.fetcher.sample_bytes * len(self.ds) / max(1, self.size) / world.world_size,
+        )
+        return Outlook(self.ds.fetcher, partial(self._rows, epoch), course)
+
+    def _rows(self, epoch: Epoch, start: int, stop: int) -> tuple[I64, I64]:
+        """Shards and rows of this rank's part of global batch [start, stop)."""
+        shards, items, _ = self._items(epoch, start, stop)
+        return shards, self.ds.row_numbers(shards, self.items.locate(shards, items)[0])
+
+    def _items(self, epoch: Epoch, start: int, stop: int) -> tuple[I64, I64, I64]:
         world = self.config.world
-        positions = rank_positions(start, stop, world.rank, world.world_size, self.config.shuffle)
-        shards, items, copies = epoch.locate(positions)
+        return epoch.locate(rank_positions(start, stop, world.rank, world.world_size, self.config.shuffle))
+
+    def _batch(self, epoch: Epoch, outlook: Outlook | None, start: int, stop: int) -> Batch:
+        if outlook is not None:
+            outlook.reach(start)
+        shards, items, copies = self._items(epoch, start, stop)
         places, parts = self.items.locate(shards, items)
         rows = self.ds.row_numbers(shards, places)
         keys = [self.ds.fetcher.rows(int(shard)).keys[row] for shard, row in zip(shards, rows, strict=True)]
