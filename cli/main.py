@@ -162,6 +162,13 @@ def _sheet(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--out", required=True, metavar="FILE.png")
     parser.add_argument("--split", help="default: the only one, else train")
     parser.add_argument("--preset", choices=("none", "train", "eval", "cifar_train", "cifar_eval"), default="none")
+    parser.add_argument("--view", default="image", help="what an item is: image, person, caption, question")
+    parser.add_argument(
+        "--sampler",
+        metavar="KIND:OPTIONS",
+        help="show what it feeds and print its report: class_balanced:power=0.5, repeat_factor:0.1,"
+        " multi_label:rarest, answer_balanced, weighted:COLUMN, natural:size=N",
+    )
     parser.add_argument("--count", type=int, default=48, help="images on the sheet (default 48)")
     parser.add_argument("--seed", type=int, default=0)
     _storage(parser)

@@ -17,6 +17,7 @@ from ..shard_writer.storage import open_store
 from ..transforms import Compose, Normalize, presets
 from .commands import storage_options
 from .progress import console
+from .sheet_items import item_caption, items_fed
 
 CAPTION = 16
 MARGIN = 6
@@ -39,24 +40,29 @@ def sheet(options: Namespace) -> int:
     names = manifests.load(open_store(options.url, storage)).splits
     split = options.split or ("train" if "train" in names else next(iter(names)))
     ds = open_dataset(options.url, split, storage_options=storage)
-    tiles = sample_tiles(ds, options.count, options.seed, options.preset)
+    fed = items_fed(options.view, options.sampler)
+    tiles = sample_tiles(ds, options.count, options.seed, options.preset, fed)
     draw_sheet(tiles).save(options.out)
     console.print(f"{len(tiles)} of {len(ds):,} samples ({options.preset}) -> {options.out}", highlight=False)
+    if options.sampler is not None:
+        report = fed["sampler"].report(ds, options.view, seed=options.seed)
+        console.print(str(report), highlight=False, markup=False, emoji=False, soft_wrap=True)
     return 0
 
 
-def sample_tiles(ds: ShardDataset, count: int, seed: int = 0, preset: str = "none") -> list[Tile]:
+def sample_tiles(
+    ds: ShardDataset, count: int, seed: int = 0, preset: str = "none", fed: LoaderOptions | None = None
+) -> list[Tile]:
     """The first ``count`` samples of a shuffled epoch, as the loader delivers them (before normalisation)."""
     transform = None if preset == "none" else without_normalize(getattr(presets, preset)())
-    options: LoaderOptions = {"batch_size": count, "shuffle": True, "seed": seed, "drop_last": False}
+    options: LoaderOptions = {"batch_size": count, "shuffle": True, "seed": seed, "drop_last": False, **(fed or {})}
     if transform is not None:
         options["transform"] = transform
     loader = Loader(ds, **options)
     batch = next(iter(loader))
     rows = [row for row in range(len(batch["key"])) if bool(batch["valid"][row])]
-    labels = batch.get("label")
-    captions = [_caption(ds, batch["key"][row], None if labels is None else int(labels[row])) for row in rows]
-    return [Tile(_picture(batch["image"][row]), caption) for row, caption in zip(rows, captions, strict=True)]
+    pictures = batch.get("body", batch["image"])  # of a person, what tells it from the others of its image
+    return [Tile(_picture(pictures[row]), item_caption(ds, batch, row)) for row in rows]
 
 
 def without_normalize(transform: Compose) -> Compose:
@@ -66,10 +72,6 @@ def without_normalize(transform: Compose) -> Compose:
 
 def _picture(pixels: torch.Tensor) -> Image.Image:
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
-
-
-def _caption(ds: ShardDataset, key: str, label: int | None) -> str:
-    return ds.classes[label] if label is not None and 0 <= label < len(ds.classes) else key.rsplit("/", 1)[-1]
 
 
 def draw_sheet(tiles: Sequence[Tile], width: int = 1200) -> Image.Image:

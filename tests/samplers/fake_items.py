@@ -25,6 +25,7 @@ class FakeItems:
         }
         self.counts = np.array(counts, dtype=np.int64)
         self.view, self.together, self.shares = View.parse(view), 2, None
+        self.parts: Sequence[FakeItems] = [self]
         self.starts = np.concatenate([[0], np.cumsum(self.counts)])
         info = SimpleNamespace(name="train", columns=dict.fromkeys(columns, "int64"), label_column=None)
         classes = {name: tuple(names) for name in columns} if names else {}
@@ -32,10 +33,6 @@ class FakeItems:
 
     def __len__(self) -> int:
         return int(self.counts.sum())
-
-    @property
-    def parts(self) -> list[FakeItems]:
-        return [self]
 
     def values(self, shard: int, column: str | None) -> pa.Array:
         return self._between(shard, shard + 1, column)
