@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,11 +10,11 @@ from ...errors import SourceError
 from ..types import Record
 from .coco_facts import compare
 from .coco_files import CocoFiles, Place
-from .coco_pictures import Pictures, listed_names
+from .coco_parts import Joined
+from .coco_pictures import Pictures, elsewhere, listed_names, none_missing
 from .coco_records import CocoRecords, read_records
 from .coco_sample import ANNOTATED, listed_record, number_of, unlisted_record
 from .folder_keys import path_keys
-from .options import some
 
 Categories = tuple[tuple[int, str], ...]
 
@@ -25,6 +25,8 @@ class Built:
 
     records: Sequence[Record]
     """By image id."""
+    images: Collection[int]
+    """Their ids."""
     categories: Categories
     """(original id, name), by id; the position is the contiguous label."""
     notes: Sequence[str]
@@ -39,7 +41,7 @@ class Builder:
     unlisted: bool
     """Pack pictures that no annotation file lists, too."""
 
-    def build(self, name: str, karpathy: Mapping[int, str]) -> Built:
+    def build(self, name: str, karpathy: Mapping[int, str], joined: Joined) -> Built:
         """Raises SourceError for files that contradict themselves or each other, and for missing pictures."""
         places = self.files.annotations()[name]
         made = read_records(
@@ -52,15 +54,16 @@ class Builder:
         if self.unlisted:
             chosen = sorted([*chosen, *((number_of(place.name), "", place) for place in extra)], key=_order)
         _refuse_shared_numbers([(number, place) for number, _, place in chosen])
-        keys = _keys([file or place.name for _, file, place in chosen])
+        keys = sample_keys([file or place.name for _, file, place in chosen])
         records = [
             # Popped: a split's 2 GB of annotations go as their JSON is made.
-            listed_record(key, place, made.images.pop(number), karpathy)
+            listed_record(key, place, made.images.pop(number), karpathy, joined)
             if file
-            else unlisted_record(key, place, karpathy)
+            else unlisted_record(key, place, karpathy, joined)
             for key, (number, file, place) in zip(keys, chosen, strict=True)
         ]
-        return Built(records, tuple(made.categories.items()), notes)
+        images = frozenset(number for number, _, _ in chosen)
+        return Built(records, images, tuple(made.categories.items()), notes)
 
     def has_pictures(self, name: str) -> bool:
         """Whether any picture of the split is there, in whatever folder."""
@@ -71,13 +74,8 @@ class Builder:
 
     def _find(self, name: str, files: Sequence[str]) -> dict[str, Place]:
         found = {file: self.pictures.find(file, name) for file in files}
-        missing = [file for file, place in found.items() if place is None]
-        if missing:
-            raise SourceError(
-                f"{self.files.store.url}: {len(missing):,} of the {len(files):,} images of {name} are not there:"
-                f" {some(missing)}. Load {name}.zip, or take them out of the annotation files."
-            )
-        return {file: place for file, place in found.items() if place is not None}
+        cure = f"Load {name}.zip, or take them out of the annotation files"
+        return none_missing(found, name, self.files.store.url, cure)
 
     def _extra(self, name: str, found: Mapping[str, Place]) -> list[Place]:
         """Pictures in the split's folder that no annotation file lists, not even one of another split."""
@@ -101,12 +99,30 @@ class Builder:
         incomplete = compare(name, made.facts())
         if incomplete:
             yield incomplete
-        elsewhere = [place.shown for place in found.values() if f"/{name}/" not in f"/{place.full}"]
-        if elsewhere:
-            yield f"{name}: {len(elsewhere):,} images lie in a folder of another name, such as {elsewhere[0]}"
+        yield from elsewhere(name, name, found.values())
         if extra:
             kept = "packed without annotations" if self.unlisted else "left out (unlisted=True packs them)"
             yield f"{name}: {len(extra):,} images that no annotation file lists, {kept}"
+
+
+def common(found: Mapping[str, Categories]) -> Categories:
+    """The same in every split that has any; raises SourceError where they differ."""
+    with_any = {name: categories for name, categories in found.items() if categories}
+    for name, categories in with_any.items():
+        first = next(iter(with_any))
+        if categories != with_any[first]:
+            raise SourceError(f"{name} and {first} list different categories; pack them into different datasets.")
+    return next(iter(with_any.values()), ())
+
+
+def label_names(categories: Categories) -> dict[str, tuple[str, ...]]:
+    """``About.classes``; nothing where no file has categories."""
+    return {"labels": tuple(name for _, name in categories)} if categories else {}
+
+
+def label_ids(categories: Categories) -> dict[str, tuple[int, ...]]:
+    """``About.class_ids``."""
+    return {"labels": tuple(number for number, _ in categories)} if categories else {}
 
 
 def _order(chosen: tuple[int, str, Place]) -> tuple[int, str]:
@@ -124,7 +140,7 @@ def _refuse_shared_numbers(images: Sequence[tuple[int, Place]]) -> None:
             )
 
 
-def _keys(files: Sequence[str]) -> list[str]:
+def sample_keys(files: Sequence[str]) -> list[str]:
     """File stems; with their folders where stems alone would repeat."""
     names = [file.rpartition("/")[2] for file in files]
     stems = {name.rpartition(".")[0] for name in names}

@@ -14,14 +14,14 @@ _NUMBERS = {int, float}
 _INT64 = 1 << 63
 
 
-def parse_json(data: bytes, where: str) -> dict[str, Any]:
-    """The top-level object; raises SourceError, with line and column, for what is no JSON, or holds NaN."""
+def load_json(data: bytes, where: str) -> Any:
+    """What a file says; raises SourceError, with line and column, for what is no JSON, or holds NaN."""
 
     def refuse(constant: str) -> NoReturn:
         raise SourceError(f"{where} holds {constant}, which is no number; repair the annotation.")
 
     try:
-        body = json.loads(data, parse_constant=refuse)
+        return json.loads(data, parse_constant=refuse)
     except json.JSONDecodeError as error:
         raise SourceError(
             f"{where}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}. Cut short? Load it again."
@@ -30,21 +30,26 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
         if isinstance(error, SourceError):
             raise
         raise SourceError(f"{where} is no JSON that can be read: {error}.") from error
+
+
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
+    """The top-level object of an annotation file; raises SourceError as ``load_json`` and for another form."""
+    body = load_json(data, where)
     if not isinstance(body, dict) or not isinstance(body.get("images"), list):
         raise SourceError(f"{where} has no list 'images'; it is no COCO annotation file.")
     return body
 
 
-def entries(body: Mapping[str, Any], name: str, where: str) -> list[Entry]:
-    """A list of objects, each with an id of its own."""
+def entries(body: Mapping[str, Any], name: str, where: str, key: str = "id") -> list[Entry]:
+    """A list of objects, each with an id of its own under ``key``."""
     found = body.get(name, [])
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise SourceError(f"{where}: {name!r} is no list of objects.")
     seen: set[int] = set()
     for entry in found:
-        number = whole(entry, "id", where, name)
+        number = whole(entry, key, where, name)
         if number in seen:
-            raise SourceError(f"{where}: {name} id {number} stands there twice; ids must be unique.")
+            raise SourceError(f"{where}: {name} {key} {number} stands there twice; ids must be unique.")
         seen.add(number)
     return found
 
@@ -53,7 +58,7 @@ def whole(entry: Entry, name: str, where: str, what: str) -> int:
     """A required integer of at most 64 bits."""
     value = entry.get(name)
     if type(value) is not int or not -_INT64 <= value < _INT64:
-        raise SourceError(f"{where}: {what} {entry.get('id')}: {name} is {value!r:.40}, not an integer of 64 bits.")
+        raise SourceError(f"{where}: {what} {_id(entry)}: {name} is {value!r:.40}, not an integer of 64 bits.")
     return value
 
 
@@ -61,8 +66,13 @@ def text(entry: Entry, name: str, where: str, what: str) -> str:
     """A required text."""
     value = entry.get(name)
     if not isinstance(value, str):
-        raise SourceError(f"{where}: {what} {entry.get('id')}: {name} is {value!r}, not a text.")
+        raise SourceError(f"{where}: {what} {_id(entry)}: {name} is {value!r:.80}, not a text.")
     return value
+
+
+def _id(entry: Entry) -> Any:
+    """What names an entry in a message: VQA's have a ``question_id``."""
+    return entry.get("id", entry.get("question_id"))
 
 
 def numbers(values: Any, count: int | None, where: str, what: str) -> list[int | float]:

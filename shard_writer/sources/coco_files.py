@@ -16,7 +16,7 @@ from .options import some
 KINDS = ("instances", "person_keypoints", "captions", "image_info")
 KARPATHY = "dataset_coco.json"
 IMAGES = (".jpg", ".jpeg", ".png")
-_ANNOTATIONS = re.compile(rf"(?:^|.*/)({'|'.join(KINDS)})_([A-Za-z0-9_-]+)\.json")
+_ANNOTATIONS = re.compile(rf"(?:^|.*/)(?P<kind>{'|'.join(KINDS)})_(?P<split>[A-Za-z0-9_-]+)\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +72,23 @@ class CocoFiles:
 
     def annotations(self) -> dict[str, dict[str, Place]]:
         """Split -> kind -> file. Raises SourceError where two files claim the same, or there is none."""
-        found: dict[str, dict[str, list[Place]]] = {}
-        for place in self.places():
-            if match := _ANNOTATIONS.fullmatch(place.full):
-                found.setdefault(match.group(2), {}).setdefault(match.group(1), []).append(place)
+        found = self.by_split(_ANNOTATIONS)
         if not found:
             raise SourceError(
                 f"{self.store.url}: no COCO annotations, such as annotations/instances_val2017.json or"
                 f" annotations_trainval2017.zip; it holds {some(place.path for place in self.places())}."
             )
+        return found
+
+    def by_split(self, pattern: re.Pattern[str]) -> dict[str, dict[str, Place]]:
+        """Split -> kind -> file, of paths that match a pattern with groups of these names.
+
+        Raises SourceError where two files claim the same.
+        """
+        found: dict[str, dict[str, list[Place]]] = {}
+        for place in self.places():
+            if match := pattern.fullmatch(place.full):
+                found.setdefault(match["split"], {}).setdefault(match["kind"], []).append(place)
         return {
             split: {kind: self._only(places, f"{kind} of {split}") for kind, places in kinds.items()}
             for split, kinds in found.items()

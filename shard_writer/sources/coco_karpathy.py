@@ -6,8 +6,15 @@ from typing import Any
 
 from ...errors import SourceError
 from .coco_check import parse_json
+from .coco_files import CocoFiles
 
 PARTS = ("train", "restval", "val", "test")
+
+
+def karpathy_of(files: CocoFiles) -> dict[int, str]:
+    """``read_karpathy`` of the file below a source; nothing where there is none."""
+    place = files.karpathy()
+    return {} if place is None else read_karpathy(files.read_json(place), place.name)
 
 
 def read_karpathy(data: bytes, where: str) -> dict[int, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import SourceError
 from .coco_files import IMAGES, CocoFiles, Place
+from .options import some
 
 _LISTED = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 
@@ -57,6 +58,23 @@ class Pictures:
             if place.parent in homes and place.full not in known
         }
         return [left[path] for path in sorted(left)]
+
+
+def none_missing(found: Mapping[str, Place | None], split: str, url: str, cure: str) -> dict[str, Place]:
+    """File -> picture; raises SourceError, with their number and the first names, where some are not there."""
+    missing = [file for file, place in found.items() if place is None]
+    if missing:
+        raise SourceError(
+            f"{url}: {len(missing):,} of the {len(found):,} images of {split} are not there: {some(missing)}. {cure}."
+        )
+    return {file: place for file, place in found.items() if place is not None}
+
+
+def elsewhere(split: str, folder: str, found: Iterable[Place]) -> Iterator[str]:
+    """A note where pictures of a split lie in a folder of another name."""
+    others = [place.shown for place in found if f"/{folder}/" not in f"/{place.full}"]
+    if others:
+        yield f"{split}: {len(others):,} images lie in a folder of another name, such as {others[0]}"
 
 
 def pictures_of(files: CocoFiles) -> Pictures:

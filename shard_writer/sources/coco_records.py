@@ -18,7 +18,7 @@ from .coco_files import KINDS
 from .coco_objects import make_object, odd_shapes
 
 KEYPOINTS = 17
-_LINKS = ("license", "coco_url", "flickr_url", "date_captured")
+LINKS = ("license", "coco_url", "flickr_url", "date_captured")
 _SAME = ("file_name", "width", "height")
 
 
@@ -75,7 +75,7 @@ def _record(image: Entry) -> dict[str, Any]:
     return {
         "image_id": image["id"],
         **{name: image[name] for name in _SAME},
-        **{name: image.get(name) for name in _LINKS},
+        **{name: image.get(name) for name in LINKS},
         "objects": [],
         "captions": [],
     }
@@ -118,7 +118,7 @@ def _add_images(images: dict[int, dict[str, Any]], body: Mapping[str, Any], wher
                     f"{where}: image {entry['id']} has {name} {entry[name]!r}, another file of the split says"
                     f" {known[name]!r}. The files are not of one release."
                 )
-        for name in _LINKS:
+        for name in LINKS:
             if known[name] is None:
                 known[name] = entry.get(name)
 
