@@ -24,8 +24,9 @@ class FakeItems:
             name: value if isinstance(value, pa.Array) else pa.array(value) for name, value in columns.items()
         }
         self.counts = np.array(counts, dtype=np.int64)
-        self.view, self.together, self.shares = View.parse(view), 2, None
-        self.parts: Sequence[FakeItems] = [self]
+        self.view, self.together = View.parse(view), 2
+        self.parts: Sequence[FakeItems] = [self]  # others, and shares, make it a mixture
+        self.shares: Sequence[float] | None = None
         self.starts = np.concatenate([[0], np.cumsum(self.counts)])
         info = SimpleNamespace(name="train", columns=dict.fromkeys(columns, "int64"), label_column=None)
         classes = {name: tuple(names) for name in columns} if names else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import shardstream as ss
-from shardstream.errors import StateError
+from shardstream.errors import OptionError, StateError
 from shardstream.loaders.epoch import Epoch
 from shardstream.loaders.order import OrderSpec
 from shardstream.loaders.samplers import stratified
@@ -211,3 +212,51 @@ def test_distribution_balanced_weights_come_with_the_batch(ds: ss.ShardDataset) 
             assert (found[~valid] == 0).all()
     assert S.class_counts(held, column="labels").tolist() == [sum(c in own for own in labels) for c in range(4)]
     assert "class_weight" not in next(iter(ss.Stream(held, sampler=S.MultiLabel(column="labels"), shuffle=True)))
+
+
+@pytest.mark.parametrize("sampler", [S.Natural(), S.ClassBalanced(column="label"), S.Weighted("mine", size=333)])
+def test_a_mixture_has_its_shares_in_every_epoch(sampler: S.Sampler) -> None:
+    """7 : 3 of two sets of 200 and 40 items, whatever their sizes; within a set the sampler's own weights."""
+    rng = np.random.default_rng(0)
+    parts = [
+        FakeItems({"label": rng.integers(0, 3, sum(counts)).tolist(), "mine": rng.random(sum(counts)).tolist()}, counts)
+        for counts in ([50, 100, 50], [25, 15])
+    ]
+    mixture = FakeItems({}, [50, 100, 50, 25, 15])
+    mixture.parts, mixture.shares = parts, [0.7, 0.3]
+    found = fitted(sampler, mixture)
+    size = sampler.size or 240
+    for epoch in range(5):
+        copies = copies_of(found, mixture, epoch)
+        assert sum(copies) == size
+        assert abs(sum(copies[:200]) - 0.7 * size) < 1
+    for part, own, share in zip(parts, (slice(0, 200), slice(200, 240)), (0.7, 0.3), strict=True):
+        labels, mine = ([*part.columns[name].to_pylist()] for name in ("label", "mine"))
+        weights = {"Natural": [1.0] * len(part), "Weighted": mine}.get(type(sampler).__name__)
+        weights = weights or reference.class_balanced([[label] for label in labels], 1)
+        wanted = reference.expected(weights, share * size)
+        assert expected_of(found, mixture)[own] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_class_weights_of_a_mixture_are_refused() -> None:
+    """Two sets of classes have no common (B, C)."""
+    mixture = FakeItems({}, [2, 2])
+    mixture.parts = [FakeItems({"labels": [[0], [1]]}, [2])] * 2
+    with pytest.raises(OptionError, match="a mixture has 2; use 'class_aware'"):
+        fitted(S.MultiLabel("distribution_balanced"), mixture)
+
+
+@pytest.mark.parametrize("name", [*SAMPLERS, "fields"])
+def test_other_processes_and_threads_deliver_the_same(ds: ss.ShardDataset, name: str) -> None:
+    """A stream that was pickled, as spawned workers get it, and one whose batches threads make."""
+    balanced = S.MultiLabel("distribution_balanced", column="label")
+    options: Any = {"sampler": balanced if name == "fields" else SAMPLERS[name], "batch_size": 32, "shuffle": True}
+    stream = ss.Stream(ds, **options)
+    alone = [(batch["index"].tolist(), batch.get("class_weight")) for batch in stream]
+    copied = [(batch["index"].tolist(), batch.get("class_weight")) for batch in pickle.loads(pickle.dumps(stream))]
+    threads = ss.Loader(ds, num_workers=3, worker_kind="thread", **options)
+    threaded = [(batch["index"].tolist(), batch.get("class_weight")) for batch in threads]
+    for other in (copied, threaded):
+        assert [index for index, _ in other] == [index for index, _ in alone]
+        if name == "fields":
+            assert all(bool((one == two).all()) for (_, one), (_, two) in zip(alone, other, strict=True))

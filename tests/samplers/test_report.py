@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import shardstream as ss
@@ -194,6 +196,29 @@ def test_equal_weights_come_exactly_as_often_as_they_can() -> None:
         assert expected_of(found, items) == [times] * 8
     with pytest.raises(OptionError, match="81 items needs more than max_copies=10"):
         fitted(S.Natural(size=81), items)
+
+
+@dataclass(frozen=True, slots=True)
+class LongCaptions(S.Sampler):
+    """A sampler of the user's own: images with more captions more often."""
+
+    @dataclass(frozen=True, slots=True)
+    class Captions:
+        column: str = "n_captions"
+
+        def weights(self, values: pa.Array, first: int) -> np.ndarray:  # noqa: ARG002
+            return values.to_numpy(zero_copy_only=False).astype(np.float64)
+
+    def rule(self, items: Items) -> S.Rule:  # noqa: ARG002
+        return self.Captions()
+
+
+def test_a_sampler_of_ones_own_is_a_column_and_a_formula(ds: ss.ShardDataset) -> None:
+    """Everything else, copies, order, resuming and report, is there."""
+    report = LongCaptions(size=100).report(ds)
+    assert report.weightless == (ds.column("n_captions") == 0).sum() == 50
+    copies = copies_of(fitted(LongCaptions(size=600), Items(ds, View.parse("image"))), Items(ds, View.parse("image")))
+    assert copies == (2 * ds.column("n_captions")).tolist()
 
 
 def test_a_fit_keeps_no_table_of_its_items() -> None:
