@@ -1,13 +1,17 @@
 """Bytes in motion: order, fetch, decode, batch, device."""
 
-from . import samplers, scoring
+from . import samplers, scoring, subsets
 from .answers import AnswerVocabulary
+from .base import Dataset
 from .batch import Batch, RaggedImages
 from .config import LoaderConfig, LoaderOptions, StreamConfig, StreamOptions
-from .dataset import ShardDataset, open_dataset
+from .dataset import ShardDataset
 from .decode import DecodePlanner
 from .hf_features import hf_features
 from .loader import Loader
+from .mix import mix
+from .mixed import MixedDataset
+from .open import open_dataset
 from .order import EpochOrder, OrderSpec
 from .seeding import seed_all, worker_init_fn
 from .simulate import Simulation, simulate
@@ -17,11 +21,13 @@ from .world import World
 __all__ = [
     "AnswerVocabulary",
     "Batch",
+    "Dataset",
     "DecodePlanner",
     "EpochOrder",
     "Loader",
     "LoaderConfig",
     "LoaderOptions",
+    "MixedDataset",
     "OrderSpec",
     "RaggedImages",
     "ShardDataset",
@@ -31,10 +37,12 @@ __all__ = [
     "StreamOptions",
     "World",
     "hf_features",
+    "mix",
     "open_dataset",
     "samplers",
     "scoring",
     "seed_all",
     "simulate",
+    "subsets",
     "worker_init_fn",
 ]

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CorruptData, OptionError
+from .base import Dataset
 from .batch import padded
 from .config import StreamConfig
-from .dataset import Item, ShardDataset
 from .objects import caption_fields, caption_lists, object_fields
 from .persons import person_fields
 from .questions import question_fields
+from .samples import Item
 from .views import PART_COLUMNS, View
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _OBJECTS = "n_objects"
 class Annotator:
     """Makes batch fields of records: one part of each image where the view has one, else lists of all."""
 
-    ds: ShardDataset
+    ds: Dataset
     view: View
     columns: tuple[str, ...]
     """The counting columns (n_persons ...) whose annotations are wanted."""
@@ -45,7 +46,7 @@ class Annotator:
     masks: bool
 
     @classmethod
-    def of(cls, ds: ShardDataset, config: StreamConfig) -> Annotator:
+    def of(cls, ds: Dataset, config: StreamConfig) -> Annotator:
         """Raises OptionError where the dataset lacks what the view shows: records, or the names of the categories."""
         view, classes = View.parse(config.view), len(ds.manifest.classes.get("person_labels", ()))
         known = ds.info.columns if "json" in ds.info.fields else {}

@@ -15,12 +15,14 @@ from torch.utils.data import default_collate
 from ..errors import OptionError
 from ..moving import crop_annotations
 from .annotate import Annotator, Part
+from .base import Dataset
 from .batch import Batch, padded, stack_images
 from .config import StreamConfig
-from .dataset import ShardDataset
 from .decode import DecodePlanner, Geometry, Plan, plan_row
+from .joined import checked_fields, joined_fields
 from .persons import body_part
 from .pictures import Pictures
+from .rows import NO_LABEL
 from .seeding import seeded
 
 I64 = NDArray[np.int64]
@@ -49,14 +51,14 @@ class Rows:
 class Assembler:
     """Turns rows into a Batch; missing rows are zeros with ``valid=False``, label -100 and key ''."""
 
-    ds: ShardDataset
+    ds: Dataset
     config: StreamConfig
     transform: Callable[[Any], Any] | None
     annotator: Annotator
     pictures: Pictures
 
     @classmethod
-    def of(cls, ds: ShardDataset, config: StreamConfig) -> Assembler:
+    def of(cls, ds: Dataset, config: StreamConfig) -> Assembler:
         """Check that the options fit the dataset, and bind the transform to its statistics."""
         if ds.transform is not None and (config.sample_transform or config.transform):
             raise OptionError(
@@ -84,6 +86,8 @@ class Assembler:
             batch.update(self._items(rows, size))
         else:
             self._fill(rows, size, batch)
+        if self.ds.joined and self.ds.transform is None:
+            batch.update(checked_fields(batch, joined_fields(self.ds, rows, size, self.annotator.view)))
         if self.transform is not None:
             batch = self.transform(batch)
         return batch.rename(dict(self.config.rename)) if self.config.rename else batch
@@ -100,9 +104,15 @@ class Assembler:
             orig_size=padded(np.array(sizes, dtype=np.int64).reshape(-1, 2), size, 0),
             seed=padded(rows.seeds.view(np.int64), size, 0),
         )
-        if self.ds.info.label_column is not None:
-            labels = [cast("I64", shard.label)[row] for shard, row in zip(found, rows.rows, strict=True)]
-            batch["label"] = padded(np.array(labels, dtype=np.int64), size, -100)
+        if self.ds.labelled:  # of mixed parts some may have no labels
+            labels = [
+                NO_LABEL if shard.label is None else shard.label[row]
+                for shard, row in zip(found, rows.rows, strict=True)
+            ]
+            batch["label"] = padded(np.array(labels, dtype=np.int64), size, NO_LABEL)
+        datasets = self.ds.part_numbers(rows.shards)
+        if datasets is not None:
+            batch["dataset"] = padded(datasets, size, -1)
         batch.update({name: padded(values, size, 0) for name, values in rows.extra.items()})
         return batch
 
@@ -161,7 +171,7 @@ class Assembler:
         return {name: collate(values, size) for name, values in columns.items() if name != "key"}
 
 
-def bound(transform: Any, ds: ShardDataset) -> Any:
+def bound(transform: Any, ds: Dataset) -> Any:
     """A transform that asks for dataset statistics, bound to them; others unchanged."""
     return transform.bind(ds.statistics) if hasattr(transform, "bind") else transform
 

@@ -21,6 +21,7 @@ from ..shard_writer.storage import Store
 from .blocks import Span
 from .cache import ShardCache
 from .counters import Counters
+from .joined import JoinedIndex
 from .rows import OPEN_SHARDS, Recent, ShardRows, shard_rows
 from .shard_bytes import ShardBytes
 
@@ -40,19 +41,21 @@ class Fetcher:
     cache: ShardCache
     verify: bool = True
     upright: bool = False
-    _index: SplitIndex = field(init=False, repr=False)
+    index: SplitIndex | JoinedIndex | None = field(default=None, repr=False)
+    """Where rows come from; None: the split's own index. ``split`` names the columns that it has."""
+    _index: SplitIndex | JoinedIndex = field(init=False, repr=False)
     _shards: Store = field(init=False, repr=False)
     _rows: Recent[ShardRows] = field(init=False, repr=False)
     _bytes: ShardBytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._index = SplitIndex(self.store, self.split)
+        self._index = self.index or SplitIndex(self.store, self.split)
         self._shards = self.split.shard_store(self.store)
         self._rows = Recent(OPEN_SHARDS)
         self._bytes = ShardBytes(self._shards, self.split, self.cache)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Fetcher, (self.store, self.split, self.cache, self.verify, self.upright))
+        return (Fetcher, (self.store, self.split, self.cache, self.verify, self.upright, self.index))
 
     @property
     def counters(self) -> Counters:

@@ -102,8 +102,8 @@ def _feature(hf: Any, ds: ShardDataset, field: str) -> Any:
 
 
 def _class_feature(hf: Any, ds: ShardDataset) -> Any:
-    column = str(ds.info.label_column)
-    labels = pc.min_max(SplitIndex(ds.store, ds.info).table([column])[column]).as_py()
+    column = str(ds.packed.label_column)
+    labels = pc.min_max(SplitIndex(ds.store, ds.packed).table([column])[column]).as_py()
     named = ds.classes and labels["min"] is not None and labels["min"] >= -1 and labels["max"] < len(ds.classes)
     return hf.ClassLabel(names=list(ds.classes)) if named else hf.Value("int64")
 

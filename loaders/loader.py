@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from ..errors import StateError
 from .assemble import bound
+from .base import Dataset
 from .batch import Batch
 from .config import LoaderConfig, LoaderOptions
-from .dataset import ShardDataset
 from .seeding import worker_init_fn
 from .state import STATE_VERSION, Place
 from .stream import Stream
@@ -31,7 +31,7 @@ class Loader:
     overrides; ``break`` and a new ``iter`` restart the same epoch. ``state_dict`` counts delivered batches only.
     """
 
-    def __init__(self, ds: ShardDataset, **options: Unpack[LoaderOptions]) -> None:
+    def __init__(self, ds: Dataset, **options: Unpack[LoaderOptions]) -> None:
         given = cast("dict[str, Any]", dict(options))
         self.config = LoaderConfig(**{name: given.pop(name) for name in list(given) if name in _LOADER_FIELDS})
         self.device = torch.device(self.config.device)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from PIL import Image
 
 from ..errors import UndecodableImage
-from .dataset import ShardDataset
+from .base import Dataset
 from .decode import U8, Geometry, decode_image, decode_parts
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Wanted = Sequence[Geometry | None]
 class Pictures:
     """Reads the pictures of a dataset with images."""
 
-    ds: ShardDataset
+    ds: Dataset
     exact: bool
     """Resized by Pillow."""
 

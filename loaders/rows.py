@@ -16,6 +16,7 @@ from ..shard_writer.fields import column_name
 from ..shard_writer.manifest import SplitManifest
 
 T = TypeVar("T")
+NO_LABEL = -100  # what losses ignore
 OPEN_SHARDS = 512  # > 384 lanes, so a world of one does not reopen shards; a mapping costs no memory by itself
 
 
@@ -84,7 +85,7 @@ class ShardRows:
 
 def shard_rows(table: pa.Table, split: SplitManifest, upright: bool = False) -> ShardRows:
     """Turn the Arrow rows of one shard into what the loader uses."""
-    label = None if split.label_column is None else _int64(table[split.label_column], -100)
+    label = None if split.label_column is None else _int64(table[split.label_column], NO_LABEL)
     sizes = np.stack([_int64(table["height"], 0), _int64(table["width"], 0)], axis=1)
     orientation = _int64(table["exif_orientation"], 1) if upright else np.ones(len(sizes), dtype=np.int64)
     lying = (orientation >= 5) & (orientation <= 8)

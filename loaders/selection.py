@@ -13,15 +13,24 @@ from numpy.typing import NDArray
 from ..errors import OptionError
 
 if TYPE_CHECKING:
-    from .dataset import ShardDataset
+    from .base import Dataset
 
 I64 = NDArray[np.int64]
+_SHOWN = 3
 
 
-def selected_rows(ds: ShardDataset, rows: Sequence[int] | NDArray[Any] | pc.Expression) -> I64:
+def selected_rows(ds: Dataset, rows: Any) -> I64:
     """Row numbers (n,), ascending; raises OptionError for what does not fit the dataset."""
     if isinstance(rows, pc.Expression):
         return _matching(ds, rows)
+    if callable(rows):
+        return selected_rows(ds, rows(ds))
+    if isinstance(rows, str):
+        raise OptionError(f"rows are the text {rows!r}; give a list of keys, or an expression over the index.")
+    if isinstance(rows, pa.Array | pa.ChunkedArray):
+        rows = rows.to_pylist()
+    if _are_keys(rows):
+        return _keyed(ds, rows)
     found = np.asarray(rows)
     if found.dtype == np.bool_:
         if found.shape != (len(ds),):
@@ -30,8 +39,14 @@ def selected_rows(ds: ShardDataset, rows: Sequence[int] | NDArray[Any] | pc.Expr
             )
         return np.flatnonzero(found)
     if found.size and found.dtype.kind not in "iu":
-        raise OptionError(f"rows are {found.dtype}; give integers, a mask of bool, or an expression over the index.")
+        raise OptionError(
+            f"rows are {found.dtype}; give integers, a mask of bool, keys, or an expression over the index."
+        )
     return _checked(found.astype(np.int64).ravel(), len(ds))
+
+
+def _are_keys(rows: Any) -> bool:
+    return isinstance(rows, Sequence | np.ndarray) and len(rows) > 0 and all(isinstance(key, str) for key in rows)
 
 
 def _checked(rows: I64, count: int) -> I64:
@@ -44,13 +59,43 @@ def _checked(rows: I64, count: int) -> I64:
     return ordered
 
 
-def _matching(ds: ShardDataset, expression: pc.Expression) -> I64:
-    table = ds.index.append_column("__row__", pa.array(np.arange(len(ds))))
-    try:
-        matching: I64 = table.filter(expression)["__row__"].to_numpy()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
-        columns = ", ".join(ds.info.columns) or "none beyond key, sizes and members"
+def _keyed(ds: Dataset, keys: Sequence[str]) -> I64:
+    """Rows of keys, in a mixture those of every part; each key must be there, and be given once."""
+    asked = pa.array(list(keys), pa.string())
+    times = asked.value_counts()
+    repeated = times.filter(pc.greater(times.field("counts"), 1)).field("values")
+    if len(repeated):
         raise OptionError(
-            f"the expression {expression} does not fit the index (columns: {columns}): {error}"
-        ) from error
-    return matching
+            f"{named(repeated.to_pylist(), 'key')} given twice; a sampler repeats samples, select does not."
+        )
+    there = ds.index_columns(["key"])["key"]
+    unknown = asked.filter(pc.invert(pc.is_in(asked, value_set=there)))
+    if len(unknown):
+        raise OptionError(
+            f"{named(unknown.to_pylist(), 'key')} not in {ds.info.name!r}, whose keys look like"
+            f" {there[0].as_py() if len(there) else None!r}."
+        )
+    return np.flatnonzero(pc.is_in(there, value_set=asked).to_numpy())
+
+
+def named(values: Sequence[Any], what: str) -> str:
+    """The first of some values, their number where there are more, and is or are."""
+    shown = ", ".join(repr(value) for value in values[:_SHOWN])
+    if len(values) == 1:
+        return f"{what} {shown} is"
+    return f"{len(values):,} {what}s ({shown}{', ...' if len(values) > _SHOWN else ''}) are"
+
+
+def _matching(ds: Dataset, expression: pc.Expression) -> I64:
+    """Chunk by chunk, so that an index of any size is read in bounded memory."""
+    found = [np.zeros(0, dtype=np.int64)]
+    for chunk in ds.scan():
+        rows = pa.array(np.arange(chunk.first, chunk.first + chunk.table.num_rows))
+        try:
+            found.append(chunk.table.append_column("__row__", rows).filter(expression)["__row__"].to_numpy())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
+            columns = ", ".join(ds.info.columns) or "none beyond key, sizes and members"
+            raise OptionError(
+                f"the expression {expression} does not fit the index (columns: {columns}): {error}"
+            ) from error
+    return np.concatenate(found)

@@ -14,9 +14,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 from ..counted import mix, text_word, uniform
 from ..errors import OptionError
 from .assemble import Assembler, Rows
+from .base import Dataset
 from .batch import Batch
 from .config import StreamConfig, StreamOptions
-from .dataset import ShardDataset
 from .epoch import Epoch
 from .order import ORDER_VERSION, OrderSpec, rank_positions
 from .readahead import Course, Outlook
@@ -24,7 +24,7 @@ from .samplers.delivered import Delivered
 from .state import BatchIterator, Place
 from .views import Items, View
 
-_SAMPLE, _PART = text_word("sample"), text_word("part")
+_SAMPLE, _PART, _DATASET = text_word("sample"), text_word("part"), text_word("dataset")
 I64 = NDArray[np.int64]
 
 
@@ -36,7 +36,7 @@ class Stream(IterableDataset[Batch]):
     ``DistributedSampler`` (``Loader`` does it for you); it reaches persistent workers too.
     """
 
-    def __init__(self, ds: ShardDataset, **options: Unpack[StreamOptions]) -> None:
+    def __init__(self, ds: Dataset, **options: Unpack[StreamOptions]) -> None:
         super().__init__()
         self.ds = ds
         self.config = StreamConfig(**options)
@@ -44,6 +44,11 @@ class Stream(IterableDataset[Batch]):
         if self.view.policy == "random" and not self.config.shuffle:
             raise OptionError(
                 f"view {str(self.view)!r} draws, and shuffle=False (evaluation) draws nothing; use {self.view.kind!r}."
+            )
+        if ds.shares is not None and not self.config.shuffle:
+            raise OptionError(
+                "a mixture with weights and shuffle=False: evaluation takes every item once, in order. Mix without"
+                " weights, or evaluate ds.datasets one by one."
             )
         self.items = Items(ds, self.view)
         self.sampled = self.config.sampler.fit(self.items, self.config.seed)
@@ -135,7 +140,7 @@ class Stream(IterableDataset[Batch]):
         places, parts = self.items.locate(shards, items)
         rows = self.ds.row_numbers(shards, places)
         keys = [self.ds.fetcher.rows(int(shard)).keys[row] for shard, row in zip(shards, rows, strict=True)]
-        seeds = self._seeds(epoch.number, keys, parts, copies)
+        seeds = self._seeds(epoch.number, self._words(keys, shards), parts, copies)
         return self.assembler.batch(
             Rows(
                 shards=shards,
@@ -159,8 +164,15 @@ class Stream(IterableDataset[Batch]):
         )
         return np.floor(uniform(mix(seeds, _PART)) * counts).astype(np.int64)
 
-    def _seeds(self, epoch: int, keys: list[str], parts: I64, copies: I64) -> NDArray[np.uint64]:
+    def _words(self, keys: list[str], shards: I64) -> NDArray[np.uint64]:
+        """A number of each sample: of its key, and of its part where a mixture may hold the key several times."""
         words = np.array([text_word(key) for key in keys], dtype=np.uint64)
+        datasets = self.ds.part_numbers(shards)
+        if datasets is None:
+            return words
+        return np.where(datasets > 0, mix(_DATASET, datasets.astype(np.uint64), words), words)
+
+    def _seeds(self, epoch: int, words: NDArray[np.uint64], parts: I64, copies: I64) -> NDArray[np.uint64]:
         # Evaluation draws nothing, and must not differ between epochs even if a transform draws.
         seeds = mix(self.config.seed, epoch if self.config.shuffle else 0, words, copies.astype(np.uint64), _SAMPLE)
         # Each caption of an image gets a crop of its own; whole images keep the seed they always had.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +20,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..errors import CorruptData, OptionError
-from .dataset import ShardDataset
 from .rows import OPEN_SHARDS, Recent
+
+if TYPE_CHECKING:
+    from .base import Dataset
 
 I64 = NDArray[np.int64]
 
@@ -89,7 +92,7 @@ class Items:
     ``random`` and ``first`` leave out images without a part, which ``all`` keeps with an empty list. Picklable.
     """
 
-    def __init__(self, ds: ShardDataset, view: View) -> None:
+    def __init__(self, ds: Dataset, view: View) -> None:
         if view.column is not None and view.column not in ds.info.columns:
             raise OptionError(
                 f"view {str(view)!r} needs the index column {view.column!r}, which split {ds.info.name!r} does not have."
@@ -103,8 +106,8 @@ class Items:
 
     @property
     def parts(self) -> Sequence[Items]:
-        """The items of each dataset of a mixture; of another dataset, these."""
-        return [Items(part, self.view) for part in self.ds.datasets] if len(self.ds.datasets) > 1 else [self]
+        """The items of each dataset of a mixture by weight, which samplers fit by itself; of another dataset, these."""
+        return [self] if self.ds.shares is None else [Items(part, self.view) for part in self.ds.datasets]
 
     @property
     def shares(self) -> Sequence[float] | None:

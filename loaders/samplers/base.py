@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...errors import OptionError
 
 if TYPE_CHECKING:
-    from ..dataset import ShardDataset
+    from ..base import Dataset
     from ..views import Items
     from .fit import Fitted
     from .report import SamplerReport
@@ -111,7 +111,7 @@ class Sampler(ABC):
         """Batch fields (n, ...) that a loss needs with this sampler, from the items' values of the rule's column."""
         return {}
 
-    def report(self, ds: ShardDataset, view: str = "image", *, seed: int = 0, epoch: int = 0) -> SamplerReport:
+    def report(self, ds: Dataset, view: str = "image", *, seed: int = 0, epoch: int = 0) -> SamplerReport:
         """What an epoch of this view holds, counted from its copies: classes before and after, repeats, bytes.
 
         The same options give what ``Loader`` delivers (before ``drop_last``). Reads the index alone.

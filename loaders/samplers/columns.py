@@ -11,14 +11,14 @@ from ...errors import OptionError
 from .labels import LabelSets
 
 if TYPE_CHECKING:
-    from ..dataset import ShardDataset
+    from ..base import Dataset
     from ..views import Items
 
 I64 = NDArray[np.int64]
 LABEL_COLUMNS = ("labels", "person_labels", "question_answer_types")
 
 
-def class_counts(ds: ShardDataset, view: str = "image", column: str | None = None) -> I64:
+def class_counts(ds: Dataset, view: str = "image", column: str | None = None) -> I64:
     """(C,) items of a view that hold each class, for loss weights: images, persons, questions or captions.
 
     ``column`` as samplers choose it: the view's own labels. C is the number of named classes, or the largest label + 1.

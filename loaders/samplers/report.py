@@ -17,7 +17,7 @@ from .fit import Fitted
 from .labels import LabelSets
 
 if TYPE_CHECKING:
-    from ..dataset import ShardDataset
+    from ..base import Dataset
     from ..views import Items
 
 _SHOWN = 40
@@ -141,7 +141,7 @@ class _Tally:
         self.repeated += int((np.maximum(copies - 1, 0) * nbytes[places]).sum())
 
 
-def report(sampler: Sampler, ds: ShardDataset, view: str, seed: int, epoch: int) -> SamplerReport:
+def report(sampler: Sampler, ds: Dataset, view: str, seed: int, epoch: int) -> SamplerReport:
     """Visit every shard's index rows once."""
     from ..views import Items, View
 
@@ -195,7 +195,7 @@ def _histogram_column(sampler: Sampler, items: Items) -> str | None:
         return None
 
 
-def _sizes(ds: ShardDataset, shard: int) -> I64:
+def _sizes(ds: Dataset, shard: int) -> I64:
     """(selected rows,) bytes of all members of each sample of a shard."""
     members = ds.fetcher.rows(shard).members.values()
     total: I64 = np.sum([member.size for member in members], axis=0)[ds.rows_of(shard)]
