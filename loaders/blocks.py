@@ -15,7 +15,7 @@ from typing import NamedTuple
 # in s3fs, 4 MB cost 6 ms) and cost much: every lane that a rank reads has a block or two waiting, and its first
 # batch needs one for each of its samples.
 BLOCK = 4_000_000
-GRANULE = 256_000
+GRANULE = 2**18
 """The least that is worth a request, where there is no room for blocks."""
 
 

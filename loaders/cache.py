@@ -1,8 +1,10 @@
 """A disk cache of remote shards in blocks, shared by the processes of a machine.
 
 A block is fetched once (whoever claims it fetches it, others wait for the finished file) and appears under its name
-only when whole; a shard of a single block is also checked against its sha256. When the bound is reached nothing more
-is kept: on cyclic epochs a pinned subset keeps its hit rate, where LRU would drop to none.
+only when whole; a shard of a single block is also checked against its sha256. Where the bound is reached nothing more
+is kept: on cyclic epochs a pinned subset keeps its hit rate, where LRU would drop to none. Of a split that does not
+fit, a quarter of the bound (at most 8 GB) is left for rolling files: worker processes of one rank pass through them
+what finds no other room, or each of them would fetch it.
 """
 
 from __future__ import annotations
@@ -12,20 +14,24 @@ import hashlib
 import logging
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ChecksumMismatch, OptionError, StorageError
-from ..shard_writer.manifest import ShardEntry
+from ..shard_writer.manifest import ShardEntry, SplitManifest
 from ..shard_writer.storage import Store
 from .blocks import BLOCK, Grid
 from .counters import Tally
-from .room import BLOCK_FILE, CLAIM, WHOLE_FILE, Room
+from .room import BLOCK as BLOCK_FILE
+from .room import ROLLING as ROLLING_FILE
+from .room import WHOLE as WHOLE_FILE
+from .room import Room, claim_of
 
 ENVIRONMENT = "SHARDSTREAM_CACHE"
 PIECE = 16_000_000
 """The most bytes of one request."""
+_SPARE_SHARE, _SPARE_BYTES = 4, 8_000_000_000
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 log = logging.getLogger("shardstream")
 
@@ -36,12 +42,26 @@ def default_folder() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A shard in storage."""
+
+    store: Store
+    path: str
+    entry: ShardEntry
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A file of this machine that holds a part of a shard, or all of it."""
 
     path: Path
     start: int
     """Place in the shard of the file's first byte."""
+
+    @property
+    def rolls(self) -> bool:
+        """Whether it will make room for others: to be copied, since a mapping would keep its bytes on the disk."""
+        return self.path.suffix == ROLLING_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +71,32 @@ class ShardCache:
     folder: Path
     limit: int = 100_000_000_000
     block: int = BLOCK
+    spare: int = 0
+    """How many of the bytes are for rolling files."""
 
     def __post_init__(self) -> None:
         for name, value, least in (("cache_bytes", self.limit, 0), ("block_bytes", self.block, 1)):
             if value < least:
                 raise OptionError(f"{name} must be at least {least}, not {value}.")
 
-    @property
-    def room(self) -> Room:
-        return Room(self.folder, self.limit)
+    def of_split(self, split: SplitManifest) -> ShardCache:
+        """The same cache, with room for rolling files where the split does not fit."""
+        fits = sum(shard.bytes for shard in split.shards) <= self.limit
+        return replace(self, spare=0 if fits else min(_SPARE_BYTES, self.limit // _SPARE_SHARE))
 
     def grid(self, entry: ShardEntry) -> Grid:
         """How a shard is cut."""
         return Grid(entry.bytes, self.block)
 
     def fetch(
-        self, store: Store, path: str, entry: ShardEntry, number: int = 0, tally: Tally | None = None
+        self,
+        store: Store,
+        path: str,
+        entry: ShardEntry,
+        number: int = 0,
+        *,
+        tally: Tally | None = None,
+        rolls: bool = False,
     ) -> Kept | None:
         """A block of a shard as a local file, None where it does not fit. ``tally`` counts what had to be fetched.
 
@@ -74,12 +104,12 @@ class ShardCache:
         ChecksumMismatch for wrong bytes of a whole shard (of blocks the members are checked when they are read),
         FileNotFoundError for an absent shard, StorageError where it cannot be kept.
         """
-        start, stop = self.grid(entry).bounds(number)
-        if stop - start > self.limit:
-            return None
-        tally = Tally() if tally is None else tally
+        tally, (start, stop) = tally or Tally(), self.grid(entry).bounds(number)
         try:
-            return self.find(entry, number, tally) or self._fill(store, path, entry, number, tally)
+            found = self.find(entry, number, tally)
+            if found is not None or stop - start > (self.spare if rolls else self.limit - self.spare):
+                return found
+            return self._fill(Source(store, path, entry), number, tally, rolls)
         except (FileNotFoundError, StorageError):
             raise
         except OSError as error:
@@ -92,13 +122,12 @@ class ShardCache:
             ) from error
 
     def find(self, entry: ShardEntry, number: int, tally: Tally) -> Kept | None:
-        """What is there already: a whole shard serves all its blocks. Nothing where the bound is below a block."""
-        start, stop = self.grid(entry).bounds(number)
-        if stop - start > self.limit:
+        """What is there already: a whole shard serves all its blocks. Nothing where nothing may be kept."""
+        if not self.limit:
             return None
-        target = self._target(entry, number)
-        whole = self._whole(entry)
-        for file, first, size in ((target, start, stop - start), (whole, 0, entry.bytes)):
+        start, stop = self.grid(entry).bounds(number)
+        own, whole, rolling = self._places(entry, number)
+        for file, first, size in ((own, start, stop - start), (whole, 0, entry.bytes), (rolling, start, stop - start)):
             if _size(file) == size:
                 tally.block(hit=True)
                 return Kept(file, first)
@@ -106,53 +135,57 @@ class ShardCache:
 
     def fetching(self, entry: ShardEntry, number: int) -> bool:
         """Whether somebody is fetching a block at this moment."""
-        return self.room.claimed(self._target(entry, number))
+        return any(claim_of(file).exists() for file in self._places(entry, number))
 
     def drop(self, entry: ShardEntry, number: int = 0) -> bool:
         """Remove what holds a block that turned out damaged; whether anything was there."""
-        dropped = [self.room.give_up(file) for file in {self._target(entry, number), self._whole(entry)}]
+        dropped = [self._room.give_up(file) for file in self._places(entry, number)]
         return any(dropped)
 
-    def _whole(self, entry: ShardEntry) -> Path:
-        return self.folder / f"{entry.sha256}{WHOLE_FILE}"
+    @property
+    def _room(self) -> Room:
+        return Room(self.folder, self.limit, self.spare)
 
     def _target(self, entry: ShardEntry, number: int = 0) -> Path:
-        grid = self.grid(entry)
-        if grid.count == 1:
-            return self._whole(entry)
-        start, stop = grid.bounds(number)
-        return self.folder / f"{entry.sha256}.{start}-{stop}{BLOCK_FILE}"
+        return self._places(entry, number)[0]
 
-    def _fill(self, store: Store, path: str, entry: ShardEntry, number: int, tally: Tally) -> Kept | None:
-        target, (start, stop) = self._target(entry, number), self.grid(entry).bounds(number)
-        with self.room.claim(target) as claim:
+    def _places(self, entry: ShardEntry, number: int) -> tuple[Path, Path, Path]:
+        """Files that may hold a block: its own, the whole shard's, a rolling one."""
+        grid, whole = self.grid(entry), self.folder / f"{entry.sha256}{WHOLE_FILE}"
+        start, stop = grid.bounds(number)
+        own = self.folder / f"{entry.sha256}.{start}-{stop}{BLOCK_FILE}"
+        return whole if grid.count == 1 else own, whole, own.with_suffix(ROLLING_FILE)
+
+    def _fill(self, source: Source, number: int, tally: Tally, rolls: bool) -> Kept | None:
+        entry, room = source.entry, self._room
+        own, _, rolling = self._places(entry, number)
+        target, (start, stop) = rolling if rolls else own, self.grid(entry).bounds(number)
+        with room.claim(target) as claim:
             found = self.find(entry, number, tally)  # made while we waited for the claim
             if found is not None:
                 return found
-            self.room.give_up(target)  # of another size: cut short
-            if not self.room.reserve(claim, stop - start):
+            room.give_up(target)  # of another size: cut short
+            if not room.reserve(claim, stop - start, rolls=rolls):
                 return None
-            _download(store, path, entry, (start, stop), claim, tally)
-            os.replace(target.with_suffix(CLAIM), target)
+            _download(source, start, stop, claim, tally)
+            os.replace(claim_of(target), target)
         tally.block(hit=False)
         return Kept(target, start)
 
 
-def _download(
-    store: Store, path: str, entry: ShardEntry, bounds: tuple[int, int], file: BinaryIO, tally: Tally
-) -> None:
+def _download(source: Source, start: int, stop: int, file: BinaryIO, tally: Tally) -> None:
     """Bytes [start, stop) of a shard into a file; where that is all of it, its sha256 must be right."""
-    start, stop = bounds
+    entry = source.entry
     digest = hashlib.sha256() if stop - start == entry.bytes else None
     for place in range(start, stop, PIECE):
-        data = tally.read(store, path, place, min(place + PIECE, stop))
+        data = tally.read(source.store, source.path, place, min(place + PIECE, stop))
         file.write(data)
         if digest is not None:
             digest.update(data)
     file.flush()
     if digest is not None and digest.hexdigest() != entry.sha256:
         raise ChecksumMismatch(
-            f"{store.full(path)} arrived with sha256 {digest.hexdigest()[:12]}..., its manifest says"
+            f"{source.store.full(source.path)} arrived with sha256 {digest.hexdigest()[:12]}..., its manifest says"
             f" {entry.sha256[:12]}...: the shard was changed or damaged after packing. Restore it, or pack again."
         )
 

@@ -24,8 +24,8 @@ from .counters import Tally
 
 MAPPED = 1024
 """Most pieces that stay mapped."""
-HELD_BYTES = 512_000_000
-"""Most bytes that a process holds in memory: two blocks of 4 MB for each of 64 lanes."""
+HELD_BLOCKS, HELD_BYTES = 128, 512_000_000
+"""The most that a process holds in memory: of 4 MB, two or three blocks for each of 48 lanes."""
 _UNUSED_SHARE = 8
 _REMEMBERED = 4096
 log = logging.getLogger("shardstream")
@@ -54,13 +54,16 @@ class Piece:
 class Pieces:
     """The most recently used pieces. A piece is loaded once even where threads ask for it together."""
 
-    def __init__(self, load: Callable[[Span], Piece], tally: Tally, held: int = HELD_BYTES) -> None:
+    def __init__(self, load: Callable[[Span], Piece], tally: Tally, held: int) -> None:
         self._load, self._tally, self._bound = load, tally, held
         self._mapped: OrderedDict[Span, Piece] = OrderedDict()
         self._held: OrderedDict[Span, Piece] = OrderedDict()
         self._loading: dict[Span, Future[Piece]] = {}
         self._wasted: OrderedDict[Span, None] = OrderedDict()
         self._bytes = 0
+        self.crowded = False
+        """Whether a piece was ever dropped before its time: there is too little memory."""
+        self._warned = False
         self._lock = threading.Lock()
 
     def __contains__(self, span: Span) -> bool:
@@ -106,6 +109,17 @@ class Pieces:
         with self._lock:
             self._wasted.clear()
 
+    def warn(self) -> None:
+        """Say once, where it is so, that there is too little memory and no other place."""
+        if self.crowded and not self._warned:
+            self._warned = True
+            log.warning(
+                "samples are read from more places side by side than blocks fit into %d MB of memory, and the cache has"
+                " no room for them: they are fetched in smaller requests, some more than once. Give it more cache_bytes"
+                " (cache_dir may lie in memory, too), or use more ranks or a smaller shuffle_window.",
+                self._bound // 1_000_000,
+            )
+
     def _recent(self, span: Span) -> Piece | None:
         for pieces in (self._mapped, self._held):
             if span in pieces:
@@ -140,13 +154,7 @@ class Pieces:
         span, piece = self._held.popitem(last=False)
         self._bytes -= len(piece.data)
         if piece.used * _UNUSED_SHARE < len(piece.data):
-            if not self._wasted:
-                log.warning(
-                    "samples are read from more places side by side than blocks fit into %d MB of memory, and the cache"
-                    " has no room for them: they are fetched in smaller requests. Give it more cache_bytes (cache_dir"
-                    " may lie in memory, too), or use more ranks or a smaller shuffle_window.",
-                    self._bound // 1_000_000,
-                )
+            self.crowded = True
             self._wasted[span] = None
             if len(self._wasted) > _REMEMBERED:
                 self._wasted.popitem(last=False)

@@ -120,10 +120,13 @@ class Outlook:
     def reach(self, start: int) -> None:
         """The batch at this position begins: announce it, and what comes after it."""
         course = self._course
-        reach = start + max(course.stride, self._reader.outlook / course.bytes_each)
         with self._lock:
             self._next = max(self._next, start)
-            while self._next < min(course.stop, reach) and self._reader.idle:
+            while self._next < min(course.stop, self._horizon(start)) and self._reader.idle:
                 shards, rows = self._rows(self._next, min(self._next + course.batch, course.stop))
                 self._next += course.stride
                 self._reader.ahead(shards, rows)
+
+    def _horizon(self, start: int) -> float:
+        """Up to where it is worth to announce: at least the batch that begins."""
+        return start + max(1.0, self._reader.outlook / self._course.bytes_each)

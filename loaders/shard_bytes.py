@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from torch.utils.data import get_worker_info
+
 from ..errors import CorruptData, StorageError
 from ..shard_writer.manifest import SplitManifest
 from ..shard_writer.storage import Store
 from .blocks import GRANULE, Grid, Span
 from .cache import Kept, ShardCache
 from .counters import Tally
-from .pieces import HELD_BYTES, Piece, Pieces
+from .pieces import HELD_BLOCKS, HELD_BYTES, Piece, Pieces
 from .readahead import Background
 from .rows import OPEN_SHARDS, Recent
 
@@ -31,10 +33,11 @@ class ShardBytes:
     def __init__(self, store: Store, split: SplitManifest, cache: ShardCache) -> None:
         self.pid = os.getpid()
         self.tally = Tally()
-        self._store, self._split, self._cache = store, split, cache
+        self._store, self._split, self._cache = store, split, cache.of_split(split)
         self._serials = itertools.count(1)
         self._whole: Recent[Piece] = Recent(OPEN_SHARDS)
-        self._pieces = Pieces(self._load, self.tally)
+        self._memory = min(HELD_BYTES, HELD_BLOCKS * cache.block)
+        self._pieces = Pieces(self._load, self.tally, self._memory)
         self._background = Background(self._load_ahead)
         self._refused: tuple[int, float] | None = None
 
@@ -79,7 +82,7 @@ class ShardBytes:
         """How many bytes of coming samples it is worth to announce; 0: none, shards are mapped."""
         if self.is_mapped:
             return 0
-        return HELD_BYTES // 8 if self._pieces.holds else AHEAD_BYTES
+        return self._memory // 8 if self._pieces.holds or not self._cache.limit else AHEAD_BYTES
 
     @property
     def idle(self) -> bool:
@@ -112,12 +115,15 @@ class ShardBytes:
         return b"".join(parts), 0
 
     def _spans(self, shard: int, start: int, stop: int) -> list[Span]:
-        """The pieces that hold bytes [start, stop): blocks, or smaller ones where blocks find no room."""
-        entry = self._split.shards[shard]
-        spans = [Span(shard, *bounds) for bounds in self._cache.grid(entry).covering(start, stop)]
-        if any(self._pieces.wasted(span) for span in spans):
-            small = Grid(entry.bytes, min(GRANULE, self._cache.block))
-            return [Span(shard, *bounds) for bounds in small.covering(start, stop)]
+        """The pieces that hold bytes [start, stop): blocks, or parts of a block that found no room."""
+        spans: list[Span] = []
+        for first, end in self._cache.grid(self._split.shards[shard]).covering(start, stop):
+            block = Span(shard, first, end)
+            if not self._pieces.wasted(block):
+                spans.append(block)
+                continue
+            parts = Grid(end - first, min(GRANULE, self._cache.block)).covering(max(start, first) - first, stop - first)
+            spans += [Span(shard, first + begin, first + finish) for begin, finish in parts]
         return spans
 
     def _map_shard(self, shard: int) -> Piece:
@@ -133,13 +139,13 @@ class ShardBytes:
             return Piece(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), 0, next(self._serials))
 
     def _load(self, span: Span) -> Piece:
-        """A block from the cache; a block that it has no room for, and any smaller piece, from storage."""
+        """A piece from the cache, or what that has no room for from storage."""
         self.tally.open(span.shard)
         with self._missing_named(span.shard):
             while (kept := self._kept(span)) is not None:
-                data = _mapping(kept, span)
+                data = _contents(kept, span)
                 if data is not None:
-                    return Piece(data, span.start, next(self._serials))
+                    return Piece(data, span.start, next(self._serials), held=kept.rolls)
             data = memoryview(self.tally.read(self._store, self._split.shard_path(span.shard), span.start, span.stop))
             self.tally.block(hit=False)
             return Piece(data, span.start, next(self._serials), held=True)
@@ -151,18 +157,26 @@ class ShardBytes:
         self._pieces.get(span)
 
     def _kept(self, span: Span) -> Kept | None:
-        """The block's file, fetched if need be; None where the cache has no room, and for smaller pieces."""
-        entry, size = self._split.shards[span.shard], span.stop - span.start
+        """A file that holds the piece, fetched if need be; None where the cache has no room for it."""
+        entry, path, size = self._split.shards[span.shard], self._split.shard_path(span.shard), span.stop - span.start
         grid = self._cache.grid(entry)
         number = grid.number(span.start)
-        if grid.bounds(number) != (span.start, span.stop):
-            return None
-        if self._refused is not None and size >= self._refused[0] and time.monotonic() < self._refused[1]:
-            return self._cache.find(entry, number, self.tally)
-        kept = self._cache.fetch(self._store, self._split.shard_path(span.shard), entry, number, self.tally)
-        if kept is None:
-            self._refused = size, time.monotonic() + _ASK_AGAIN
-        return kept
+        kept = None
+        if grid.bounds(number) == (span.start, span.stop) and not self._is_refused(
+            size
+        ):  # a part of a block is not pinned
+            kept = self._cache.fetch(self._store, path, entry, number, tally=self.tally)
+            if kept is None:
+                self._refused = size, time.monotonic() + _ASK_AGAIN
+        if kept is None and (_shares_its_rank() or self._pieces.crowded):
+            kept = self._cache.fetch(self._store, path, entry, number, tally=self.tally, rolls=True)
+            if kept is None:
+                self._pieces.warn()
+        return kept or self._cache.find(entry, number, self.tally)
+
+    def _is_refused(self, size: int) -> bool:
+        """Whether the cache had no room for so much a moment ago."""
+        return self._refused is not None and size >= self._refused[0] and time.monotonic() < self._refused[1]
 
     @contextmanager
     def _missing_named(self, shard: int) -> Iterator[None]:
@@ -175,13 +189,21 @@ class ShardBytes:
             ) from error
 
 
-def _mapping(kept: Kept, span: Span) -> memoryview | None:
-    """The bytes of a block in a file of the cache; None where somebody has just removed it or cut it short."""
+def _shares_its_rank() -> bool:
+    """Whether this is one of several worker processes, which all read from the same lanes."""
+    worker = get_worker_info()
+    return worker is not None and worker.num_workers > 1
+
+
+def _contents(kept: Kept, span: Span) -> memoryview | None:
+    """The bytes of a piece in a file of the cache; None where somebody has just removed it or cut it short."""
     begin, end = span.start - kept.start, span.stop - kept.start
     try:
         with open(kept.path, "rb") as file:
             if os.fstat(file.fileno()).st_size < end:
                 return None
+            if kept.rolls:
+                return memoryview(os.pread(file.fileno(), end - begin, begin))
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[begin:end]
     except FileNotFoundError:
         return None
