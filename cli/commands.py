@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..shard_writer.statistics import Statistics, pixel_summary
 from ..shard_writer.storage import open_store
 from ..shard_writer.verify import verify as verify_dataset
 from .progress import Bars, console
+from .statistics import print_statistics
 
 _SWITCHES = {"true": True, "false": False}
 
@@ -153,7 +154,7 @@ def stats(options: Namespace) -> int:
         console.print(json.dumps(found, indent=1), soft_wrap=True)
         return 0
     for name, values in found.items():
-        _print_statistics(name, values)
+        print_statistics(name, values, manifest.splits[name].columns)
     return 0
 
 
@@ -171,37 +172,3 @@ def count_pixels(ds: ShardDataset) -> dict[str, Any]:
                 total.add_pixels(bytes(data), ds.where(shard, row))
                 bars.advance(1, len(data))
     return pixel_summary(total)
-
-
-def _print_statistics(name: str, values: Mapping[str, Any]) -> None:
-    console.print(name, style="bold")
-    for side, size in values.get("image_sizes", {}).items():
-        console.print(f"  {side:<7} min {size['min']}  mean {size['mean']:.1f}  max {size['max']}")
-    if "pixel_mean" in values:
-        for label, key in (("mean", "pixel_mean"), ("std", "pixel_std")):
-            numbers = "  ".join(f"{value:.6f}" for value in values[key])
-            console.print(f"  pixel {label:<5} {numbers}   (pooled over {values['pixels']:,} pixels)")
-    for column, histogram in values.get("histograms", {}).items():
-        _print_histogram(column, histogram, values.get("object_histograms", {}).get(column))
-    for column, pairs in values.get("co_occurrence", {}).items():
-        _print_pairs(column, pairs)
-
-
-def _print_pairs(column: str, pairs: Mapping[str, Mapping[str, int]], most: int = 5) -> None:
-    flat = sorted(((count, a, b) for a, row in pairs.items() for b, count in row.items()), reverse=True)
-    shown = ", ".join(f"{a} + {b} {count:,}" for count, a, b in flat[:most])
-    console.print(Text(f"  {column} most often together: {shown}"))
-
-
-def _print_histogram(
-    column: str, histogram: Mapping[str, int], objects: Mapping[str, int] | None, most: int = 20
-) -> None:
-    """Images per value as bars; for list columns the objects too."""
-    held = f", {sum(objects.values()):,} objects" if objects else ""
-    console.print(f"  {column}: {len(histogram)} values, {sum(histogram.values()):,} images{held}")
-    peak = max(histogram.values(), default=1) or 1
-    for value, count in list(histogram.items())[:most]:
-        number = f"{count:>8,} / {objects[value]:>8,}" if objects else f"{count:>8,}"
-        console.print(f"    {value:<24.24} {number} {'█' * round(30 * count / peak)}")
-    if len(histogram) > most:
-        console.print(f"    ... and {len(histogram) - most} more (--json shows all)")

@@ -30,6 +30,11 @@ def show(options: Namespace) -> int:
             break
     if found is None:
         raise OptionError(_unknown(options.sample, ds, names))
+    if ds.info.image_field is None:
+        raise OptionError(
+            f"split {ds.info.name!r} was packed without images: there is nothing to draw on. Pack it without --no-images;"
+            f" ds[{found}] in Python shows the annotations of {options.sample!r}."
+        )
     item = named(ds, ds[found])
     if item.get("image") is None:
         raise OptionError(f"sample {item['key']!r} has no image to draw.")
@@ -51,16 +56,23 @@ def find_row(ds: ShardDataset, sample: str) -> int | None:
 
 
 def named(ds: ShardDataset, item: Mapping[str, Any]) -> dict[str, Any]:
-    """The item with ``class_names``, label -> name."""
-    column = ds.info.label_column or "labels"
-    return {**item, "class_names": dict(enumerate(ds.manifest.classes.get(column, ())))}
+    """The item with ``class_names``, label -> name, and ``person_names``, names of a person's categories."""
+    column, classes = ds.info.label_column or "labels", ds.manifest.classes
+    # Somebody else's metadata may be called objects, persons or questions: ours are counted in the index.
+    foreign = [name for name in ("objects", "persons", "questions") if f"n_{name}" not in ds.info.columns]
+    return {
+        **{f".{name}" if name in foreign else name: value for name, value in item.items()},
+        "class_names": dict(enumerate(classes.get(column, ()))),
+        "person_names": classes.get("person_labels", ()),
+    }
 
 
 def _counted(item: Mapping[str, Any]) -> str:
     objects = Counter(str(item["class_names"].get(o["label"], o["category_id"])) for o in item.get("objects") or [])
     listed = ", ".join(f"{count} {name}" for name, count in objects.most_common())
-    captions = len(item.get("captions") or [])
-    return (f"; {listed}" if listed else "") + (f"; {captions} captions" if captions else "")
+    others = {name: len(item.get(f"{name}s") or []) for name in ("person", "caption", "question")}
+    counts = (f"{count} {name}{'s' * (count > 1)}" for name, count in others.items() if count)
+    return "".join(f"; {text}" for text in (listed, *counts) if text)
 
 
 def _unknown(sample: str, ds: ShardDataset, names: list[str]) -> str:

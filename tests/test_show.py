@@ -16,7 +16,8 @@ import shardstream as ss
 from shardstream.cli import main
 from shardstream.cli.drawing.canvas import Canvas
 from shardstream.cli.drawing.figure import figure
-from shardstream.cli.drawing.objects import LIMBS, draw_objects, free_place
+from shardstream.cli.drawing.frames import free_place
+from shardstream.cli.drawing.objects import LIMBS, draw_objects
 from shardstream.cli.drawing.palette import class_colours
 from shardstream.cli.show import find_row
 
