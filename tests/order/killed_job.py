@@ -105,13 +105,13 @@ def killed(trial: int, ds: ss.ShardDataset, draw: random.Random) -> dict[str, An
         for process in ranks:
             process.join()
         saved = folder / "checkpoint.json"
-        before = delivered(folder, 4, json.loads(saved.read_text())["step"]) if saved.exists() else Counter()
-        rest = start(folder, 3, trial, ds)
+        place = json.loads(saved.read_text()) if saved.exists() else None
+        before = delivered(folder, 4, place["step"]) if place else Counter()
+        rest = [] if place and place["state"]["epoch"] else start(folder, 3, trial, ds)  # it was killed after the end
         for process in rest:
             process.join(120)
-        failed = [process.exitcode for process in rest if process.exitcode]
-        finished = saved.exists() and json.loads(saved.read_text())["state"]["epoch"] == 1
-        together = before + (delivered(folder, 3) if not finished or list(folder.glob("3-*.json")) else Counter())
+        failed = [process.exitcode for process in rest if process.exitcode != 0]
+        together = before + delivered(folder, 3)
     alone = ss.Loader(chosen, world=ss.World(0, 1), **options)
     whole = Counter(row for batch in alone for row in rows_of(batch))
     return {
