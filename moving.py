@@ -69,12 +69,13 @@ def mirrored(rows: NDArray[np.bool_], sizes: I64, axis: int = 1) -> Move:
 
 
 def refuse_to_move(batch: Mapping[str, Any], who: str) -> None:
-    """Raise OptionError where a transform would move pixels and leave the batch's boxes behind."""
-    if "boxes" in batch:
-        raise OptionError(
-            f"{who}: the batch has boxes, and here only its pixels would move. Use geometry that moves boxes along"
-            " (crops, Resize, Letterbox, flips, RandomAffine), or view='caption' where boxes are not wanted."
-        )
+    """Raise OptionError where a transform would move the image's pixels and leave behind what belongs to them."""
+    for field in ("boxes", "box", "keypoints", "masks", "body"):
+        if field in batch:
+            raise OptionError(
+                f"{who}: the batch has {field!r}, and here only the image's pixels would move. Use geometry that moves"
+                f" {field!r} along (crops, Resize, Letterbox, flips, RandomAffine), or a view without it."
+            )
 
 
 def crop_annotations(batch: Mapping[str, Any], crop_xyxy: Tensor, out_hw: tuple[int, int]) -> dict[str, Any]:

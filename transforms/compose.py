@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import OptionError
 from ..moving import DECODED_CROP
-from .base import RandomTransform, Transform
+from .base import Staged, Transform
 from .batch import Batch
 from .boxes import I64, U64
 from .geometry_fixed import CenterCrop, Resize, ResizedWindow
@@ -78,7 +78,7 @@ def _staged(transforms: Iterable[nn.Module]) -> Iterator[nn.Module]:
     """Each random transform told how many of its class come before it."""
     seen: Counter[str] = Counter()
     for transform in transforms:
-        if isinstance(transform, RandomTransform):
+        if isinstance(transform, Staged):
             yield transform.at(seen[transform.name])
             seen[transform.name] += 1
         else:
