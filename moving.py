@@ -78,14 +78,20 @@ def refuse_to_move(batch: Mapping[str, Any], who: str) -> None:
             )
 
 
-def crop_annotations(batch: Mapping[str, Any], crop_xyxy: Tensor, out_hw: tuple[int, int]) -> dict[str, Any]:
+def crop_annotations(
+    batch: Mapping[str, Any], crop_xyxy: Tensor, out_hw: tuple[int, int], flip: Tensor | None = None
+) -> dict[str, Any]:
     """The fields after each image's crop (B, 4), in its pixels, was resized to ``out_hw`` while it was decoded.
 
-    Without ``to_source``, since the batch's ``crop`` says the same; {} without boxes.
+    ``flip`` (B,): the rows that were mirrored then. Without ``to_source``, since the batch's ``crop`` and ``flipped``
+    say the same; {} without boxes.
     """
     crop = crop_xyxy.double().numpy()
     after = np.tile(np.array(out_hw, dtype=np.int64), (len(crop), 1))
-    return _followed(batch, windowed(crop, after, after))
+    fields = _followed(batch, windowed(crop, after, after))
+    if flip is None or not flip.any():
+        return fields
+    return fields | _followed({**batch, **fields}, mirrored(flip.numpy(), after))
 
 
 def moved(batch: Mapping[str, Any], move: Move) -> dict[str, Any]:

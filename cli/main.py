@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from ..errors import ShardstreamError
 from . import commands
 from .demo import demo
-from .sheet import sheet
+from .sheet import PRESETS, sheet
 from .show import show
 
 
@@ -148,7 +148,7 @@ def _sheet(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("url")
     parser.add_argument("--out", required=True, metavar="FILE.png")
     parser.add_argument("--split", help="default: the only one, else train")
-    parser.add_argument("--preset", choices=("none", "train", "eval", "cifar_train", "cifar_eval"), default="none")
+    parser.add_argument("--preset", choices=("none", *PRESETS), default="none", help="what will be fed")
     parser.add_argument("--count", type=int, default=48, help="images on the sheet (default 48)")
     parser.add_argument("--seed", type=int, default=0)
     _storage(parser)

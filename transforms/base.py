@@ -21,6 +21,7 @@ from torch import nn
 from ..counted import mix, text_word, uniform
 from ..errors import OptionError
 from .batch import Batch, Images, images_of, require_rows, seeds_of, sizes_of, with_images
+from .eager import eager
 
 
 class Transform(nn.Module):
@@ -76,6 +77,7 @@ class RandomTransform(Staged, ABC):
     def apply_to(self, images: Images, params: NDArray[Any]) -> Images:
         """The images with ``params`` applied row by row."""
 
+    @eager
     def forward(self, batch: Batch) -> Batch:
         images = images_of(batch, self.name)
         params = self.draw(sizes_of(images), seeds_of(batch, len(images), self.name))
