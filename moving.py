@@ -69,27 +69,29 @@ def mirrored(rows: NDArray[np.bool_], sizes: I64, axis: int = 1) -> Move:
 
 
 def refuse_to_move(batch: Mapping[str, Any], who: str) -> None:
-    """Raise OptionError where a transform would move pixels and leave the batch's boxes behind."""
-    if "boxes" in batch:
-        raise OptionError(
-            f"{who}: the batch has boxes, and here only its pixels would move. Use geometry that moves boxes along"
-            " (crops, Resize, Letterbox, flips, RandomAffine), or view='caption' where boxes are not wanted."
-        )
+    """Raise OptionError where a transform would move the image's pixels and leave behind what belongs to them."""
+    for field in ("boxes", "box", "keypoints", "masks", "body"):
+        if field in batch:
+            raise OptionError(
+                f"{who}: the batch has {field!r}, and here only the image's pixels would move. Use geometry that moves"
+                f" {field!r} along (crops, Resize, Letterbox, flips, RandomAffine), or a view without it."
+            )
 
 
 def crop_annotations(
     batch: Mapping[str, Any], crop_xyxy: Tensor, out_hw: tuple[int, int], flip: Tensor | None = None
 ) -> dict[str, Any]:
-    """The fields after each image's crop (B, 4) was resized to ``out_hw``, and mirrored where ``flip`` (B,), in decoding.
+    """The fields after each image's crop (B, 4), in its pixels, was resized to ``out_hw`` while it was decoded.
 
-    Without ``to_source``, since the batch's ``crop`` and ``flipped`` say the same; {} without boxes.
+    ``flip`` (B,): the rows that were mirrored then. Without ``to_source``, since the batch's ``crop`` and ``flipped``
+    say the same; {} without boxes.
     """
     crop = crop_xyxy.double().numpy()
     after = np.tile(np.array(out_hw, dtype=np.int64), (len(crop), 1))
     fields = _followed(batch, windowed(crop, after, after))
-    if flip is not None and bool(flip.any()):
-        fields |= _followed({**batch, **fields}, mirrored(flip.numpy(), after))
-    return fields
+    if flip is None or not flip.any():
+        return fields
+    return fields | _followed({**batch, **fields}, mirrored(flip.numpy(), after))
 
 
 def moved(batch: Mapping[str, Any], move: Move) -> dict[str, Any]:

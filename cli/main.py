@@ -11,7 +11,7 @@ from ..errors import ShardstreamError
 from . import commands
 from .bench import bench
 from .demo import demo
-from .sheet import sheet
+from .sheet import PRESETS, sheet
 from .show import show
 
 
@@ -161,7 +161,7 @@ def _sheet(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("url")
     parser.add_argument("--out", required=True, metavar="FILE.png")
     parser.add_argument("--split", help="default: the only one, else train")
-    parser.add_argument("--preset", choices=("none", "train", "eval", "cifar_train", "cifar_eval"), default="none")
+    parser.add_argument("--preset", choices=("none", *PRESETS), default="none", help="what will be fed")
     parser.add_argument("--view", default="image", help="what an item is: image, person, caption, question")
     parser.add_argument(
         "--sampler",

@@ -68,13 +68,7 @@ class RandomAffine(RandomGeometry):
 
     def apply_to(self, images: Images, params: F64) -> Images:
         require_uint8(images, self.name)
-        to_source = inverse(_centred(params))
-        if isinstance(images, Tensor):
-            return warp(images, to_source, self.interpolation, self.fill)
-        return [
-            warp(row[None], to_source[[b]], self.interpolation, self.fill)[0] if row.numel() else row
-            for b, row in enumerate(images)
-        ]
+        return warp_all(images, inverse(_centred(params)), self.interpolation, self.fill)
 
     def extra_repr(self) -> str:
         shear = "" if not any(self.shear) else f", shear={self.shear}"
@@ -82,6 +76,15 @@ class RandomAffine(RandomGeometry):
             f"degrees={self.degrees}, translate={self.translate}, scale={self.scale}{shear}, "
             f"interpolation={self.interpolation!r}, fill={self.fill}"
         )
+
+
+def warp_all(images: Images, to_source: F64, interpolation: str, fill: int) -> Images:
+    """``affine.warp`` of a batch or of ragged images; a filler row without a pixel stays."""
+    if isinstance(images, Tensor):
+        return warp(images, to_source, interpolation, fill)
+    return [
+        warp(row[None], to_source[[b]], interpolation, fill)[0] if row.numel() else row for b, row in enumerate(images)
+    ]
 
 
 def _centred(params: F64) -> F64:

@@ -21,6 +21,7 @@ from torch import nn
 from ..counted import mix, text_word, uniform
 from ..errors import OptionError
 from .batch import Batch, Images, images_of, require_rows, seeds_of, sizes_of, with_images
+from .eager import eager
 
 
 class Transform(nn.Module):
@@ -36,15 +37,10 @@ class Transform(nn.Module):
         return self
 
 
-class RandomTransform(Transform, ABC):
-    """Draws per-sample parameters from counted randomness, then applies them to the whole batch.
-
-    A row of the result depends on that row's pixels, size and seed, on nothing else.
-    """
+class Staged(Transform):
+    """A transform that draws, so that each of its class in one pipeline is a stage of its own."""
 
     occurrence: int = 0
-    fields: tuple[str, ...] = ("image",)
-    """Which pixels change, by one set of parameters: ``image``, and of the others those that the batch has."""
 
     def at(self, occurrence: int) -> Self:
         """The same transform as the n-th of its class (from 0) in a pipeline: a stage of its own."""
@@ -54,10 +50,24 @@ class RandomTransform(Transform, ABC):
         staged.occurrence = occurrence
         return staged
 
+    @property
+    def stage(self) -> int:
+        """The stage as a word of counted randomness."""
+        return text_word(f"{self.name}/{self.occurrence}")
+
+
+class RandomTransform(Staged, ABC):
+    """Draws per-sample parameters from counted randomness, then applies them to the whole batch.
+
+    A row of the result depends on that row's pixels, size and seed, on nothing else.
+    """
+
+    fields: tuple[str, ...] = ("image",)
+    """Which pixels change, by one set of parameters: ``image``, and of the others those that the batch has."""
+
     def uniforms(self, seeds: NDArray[np.uint64], count: int) -> NDArray[np.float64]:
         """(B, count) numbers in [0, 1): ``mix(seed, stage, i)`` for i in 0..count-1."""
-        stage = text_word(f"{self.name}/{self.occurrence}")
-        return uniform(mix(seeds[:, None], stage, np.arange(count, dtype=np.uint64)))
+        return uniform(mix(seeds[:, None], self.stage, np.arange(count, dtype=np.uint64)))
 
     @abstractmethod
     def draw(self, sizes: NDArray[np.int64], seeds: NDArray[np.uint64]) -> NDArray[Any]:
@@ -67,6 +77,7 @@ class RandomTransform(Transform, ABC):
     def apply_to(self, images: Images, params: NDArray[Any]) -> Images:
         """The images with ``params`` applied row by row."""
 
+    @eager
     def forward(self, batch: Batch) -> Batch:
         images = images_of(batch, self.name)
         params = self.draw(sizes_of(images), seeds_of(batch, len(images), self.name))

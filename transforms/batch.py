@@ -96,9 +96,16 @@ def seeds_of(batch: Batch, rows: int, who: str) -> NDArray[np.uint64]:
 
 def with_images(batch: Batch, images: Images, field: str = "image") -> Batch:
     """A shallow copy of the batch with other pixels; the caller's batch keeps its own."""
-    out = copy.copy(batch)
+    out = copied(batch)
     out[field] = images
     return out
+
+
+def copied(batch: Batch) -> Batch:
+    """A shallow copy of the same class, in a way that torch.compile can follow where the class is a plain dict."""
+    if isinstance(batch, dict) and type(batch).__init__ is dict.__init__:
+        return type(batch)(batch)
+    return copy.copy(batch)
 
 
 def stacked(rows: list[Tensor]) -> Images:

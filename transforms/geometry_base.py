@@ -12,6 +12,7 @@ from ..moving import Move, moved
 from .base import RandomTransform
 from .batch import Batch, Images, images_of, seeds_of, sizes_of, with_images
 from .boxes import I64
+from .eager import eager
 
 
 def with_moved(batch: Batch, images: Images, move: Move) -> Batch:
@@ -33,8 +34,15 @@ class RandomGeometry(RandomTransform):
     def move(self, sizes: I64, params: NDArray[Any]) -> Move:
         """Where ``params`` take the pixels of images of ``sizes`` (B, 2) h, w."""
 
+    def follow(self, batch: Batch, sizes: I64, params: NDArray[Any]) -> dict[str, Any]:
+        """The batch's other fields that change when its pixels, of ``sizes``, do."""
+        return moved(batch, self.move(sizes, params))
+
+    @eager
     def forward(self, batch: Batch) -> Batch:
         images = images_of(batch, self.name)
         sizes = sizes_of(images)
         params = self.draw(sizes, seeds_of(batch, len(images), self.name))
-        return with_moved(batch, self.apply_to(images, params), self.move(sizes, params))
+        out = with_images(batch, self.apply_to(images, params))
+        out.update(self.follow(batch, sizes, params))
+        return out

@@ -13,6 +13,7 @@ from ..moving import scaled, windowed
 from .base import Transform, decoded_to_plan
 from .batch import Batch, Images, images_of, require_uint8, sizes_of, stacked
 from .boxes import F64, I64, U64, center_corners, fitted_sizes, require_pixels, resized_sizes, window_boxes
+from .eager import eager
 from .geometry_base import same_sizes, with_moved
 from .options import Size, as_hw, as_interpolation
 from .plan import DecodePlan, unflipped
@@ -39,6 +40,7 @@ class Resize(Transform):
             return same_sizes(self.hw, len(sizes))
         return resized_sizes(np.maximum(sizes, 1), self.shorter, self.max_size)
 
+    @eager
     def forward(self, batch: Batch) -> Batch:
         if decoded_to_plan(batch, None, self.name):
             return batch
@@ -98,6 +100,7 @@ class CenterCrop(Transform):
         """Top and left (B, 2); negative where an image is padded."""
         return center_corners(sizes, self.size, self.rounding)
 
+    @eager
     def forward(self, batch: Batch) -> Batch:
         if decoded_to_plan(batch, self.size, self.name):
             return batch
@@ -165,6 +168,7 @@ class Letterbox(Transform):
         self.size, self.fill, self.enlarge = as_hw(size, self.name), fill, enlarge
         self.interpolation = as_interpolation(interpolation, self.name)
 
+    @eager
     def forward(self, batch: Batch) -> Batch:
         images = images_of(batch, self.name)
         require_uint8(images, self.name)

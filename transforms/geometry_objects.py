@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor
 from ..errors import OptionError
 from ..moving import rows_of
 from .base import Transform
-from .batch import Batch, images_of, sizes_of
+from .batch import Batch, copied, images_of, sizes_of
+from .eager import eager
 
 OBJECT_FIELDS = ("boxes", "labels", "category_id", "ann_id", "iscrowd", "area", "keypoints", "num_keypoints")
 """The fields of a loader's batch that have one row per object."""
@@ -31,6 +31,7 @@ class SanitizeBoxes(Transform):
             raise OptionError(f"{self.name}: min_size is {min_size}, min_area {min_area}; give numbers of 0 or more")
         self.min_size, self.min_area = min_size, min_area
 
+    @eager
     def forward(self, batch: Batch) -> Batch:
         return batch if "boxes" not in batch else kept_objects(batch, self.usable(batch))
 
@@ -54,7 +55,7 @@ def object_fields(batch: Batch) -> tuple[str, ...]:
 
 def kept_objects(batch: Batch, keep: Tensor) -> Batch:
     """The batch with the objects ``keep`` (M,) bool alone, in their order; raises OptionError for a field of another length."""
-    out = copy.copy(batch)
+    out = copied(batch)
     for name in object_fields(batch):
         if len(batch[name]) != len(keep):
             raise OptionError(f"{name!r} has {len(batch[name])} rows, the batch {len(keep)} objects; give one for each")

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from .base import Transform
 from .batch import Batch, images_of, sizes_of, with_images
+from .eager import eager
 from .options import Size, as_hw
 
 
@@ -22,6 +23,7 @@ class PadBatch(Transform):
         super().__init__()
         self.size = None if size is None else as_hw(size, self.name)
 
+    @eager
     def forward(self, batch: Batch) -> Batch:
         images = images_of(batch, self.name)
         sizes = sizes_of(images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .base import Transform
 from .batch import Batch, images_of, require_uint8, with_images
+from .eager import eager
 from .geometry_base import same_sizes
 from .options import Size, as_hw, as_interpolation
 from .resample import resize_all
@@ -20,6 +21,7 @@ class ResizeBody(Transform):
         self.size = as_hw(size, self.name)
         self.interpolation = as_interpolation(interpolation, self.name)
 
+    @eager
     def forward(self, batch: Batch) -> Batch:
         if "body" not in batch:
             return batch

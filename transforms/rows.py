@@ -48,14 +48,14 @@ def change(out: Tensor, source: Tensor, rows: I64, params: F64, kernel: Kernel) 
             out[part[0] : part[-1] + 1] = kernel(source[part[0] : part[-1] + 1], mine)
         else:
             index = torch.from_numpy(part).to(source.device)
-            made = kernel(source.index_select(0, index), mine).to(torch.uint8)
+            made = kernel(source.index_select(0, index), mine).to(out.dtype)
             _words(out).index_copy_(0, index, _words(made.contiguous()))
 
 
 def _words(rows: Tensor) -> Tensor:
-    """(n, C, H, W) bytes as (n, k) words of 8 where they fit: a copy by index moves one element at a time."""
+    """(n, C, H, W) as (n, k) words of 8 bytes where they fit: a copy by index moves one element at a time."""
     flat = rows.view(len(rows), -1)
-    return flat.view(torch.int64) if flat.shape[1] % 8 == 0 and flat.numel() else flat
+    return flat.view(torch.int64) if flat.numel() and flat.shape[1] * flat.element_size() % 8 == 0 else flat
 
 
 def changed(images: Tensor, rows: I64, params: F64, kernel: Kernel) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 import torchvision.transforms as v1
 import torchvision.transforms.v2.functional as F  # noqa: N812 - torchvision's own name for it
@@ -12,16 +13,17 @@ from shardstream.transforms import RandomCrop, RandomHorizontalFlip
 from .samples import Ragged, batch_of, ks_distance, noise, seeds, u64
 
 
-def test_random_crop_equals_torchvisions_pad_and_crop() -> None:
-    """Every row, to the last bit, with a fill that shows."""
-    crop = RandomCrop(32, padding=4, fill=9)
-    images = noise(64, 3, 32, 32)
+@pytest.mark.parametrize("side", [32, 100])
+def test_random_crop_equals_torchvisions_pad_and_crop(side: int) -> None:
+    """Every row, to the last bit, with a fill that shows; by a gather, and by a copy a row where they are large."""
+    crop = RandomCrop(side, padding=4, fill=9)
+    images = noise(64, 3, side, side)
     batch = batch_of(images)
     out = crop(batch)["image"]
     corners = crop.draw(batch["orig_size"].numpy(), u64(batch["seed"]))
     assert len({tuple(corner) for corner in corners.tolist()}) > 30
     for row, (top, left) in enumerate(corners.tolist()):
-        assert torch.equal(out[row], F.crop(F.pad(images[row], [4], fill=9), top, left, 32, 32))
+        assert torch.equal(out[row], F.crop(F.pad(images[row], [4], fill=9), top, left, side, side))
 
 
 def test_random_crop_takes_ragged_images() -> None:

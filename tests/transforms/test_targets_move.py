@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 
+from shardstream.errors import OptionError
 from shardstream.transforms import (
     CenterCrop,
     Compose,
@@ -29,12 +30,13 @@ from shardstream.transforms import (
     Resize,
     SanitizeBoxes,
     Transform,
+    from_targets,
     to_targets,
 )
 from shardstream.transforms.geometry_base import RandomGeometry
 
 from .objects import SIZES, object_batch
-from .samples import Ragged, u64
+from .samples import Ragged, noise, seeds, u64
 
 SWAP = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 Reference = Callable[[Any, list[Any]], Any]
@@ -217,6 +219,37 @@ def test_targets_of_torchvision_come_back_as_they_were() -> None:
         for name, value in target.items():
             assert type(ours[name]) is type(value)
             assert torch.equal(ours[name], value)
+
+
+def test_torchvisions_keypoints_count_as_visible_and_other_formats_become_corners() -> None:
+    """tv_tensors.KeyPoints (N, 17, 2), boxes as centre and size."""
+    image, points = noise(3, 20, 30), torch.rand(2, 17, 2) * 18 + 1
+    target = {
+        "boxes": tv_tensors.BoundingBoxes([[10, 8, 5, 4], [6, 7, 2, 2]], format="CXCYWH", canvas_size=(20, 30)),
+        "keypoints": tv_tensors.KeyPoints(points, canvas_size=(20, 30)),
+    }
+    batch = from_targets([image], [target], seeds(1))
+    assert batch["boxes"].tolist() == [[7.5, 6, 12.5, 10], [5, 6, 7, 8]]
+    assert (batch["keypoints"][..., 2] == 2).all()
+    out = RandomHorizontalFlip(1.0)(batch)
+    assert torch.allclose(out["keypoints"][..., 0], 29 - points[:, SWAP, 0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": torch.zeros(1)}, "target 1 has"),
+        ({"boxes": torch.zeros(3, 4), "ids": torch.zeros(2)}, r"target 0: 'ids' has 2 rows; give a tensor of 3"),
+        ({"boxes": torch.zeros(1, 4), "masks": torch.zeros(1, 4, 4)}, r"masks are \(4, 4\), the image \(8, 8\)"),
+    ],
+)
+def test_targets_that_contradict_themselves_are_refused(change: dict[str, Any], message: str) -> None:
+    """Other keys in another image, other numbers of rows, masks of another size."""
+    plain = {"boxes": torch.zeros(1, 4)}
+    first = {**plain, **change} if "labels" not in change else plain
+    images = [noise(3, 8, 8), noise(3, 8, 8)]
+    with pytest.raises(OptionError, match=message):
+        from_targets(images, [first, {**plain, **change}], seeds(2))
 
 
 def test_sanitized_objects_are_torchvisions_with_all_their_fields() -> None:

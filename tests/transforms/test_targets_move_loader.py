@@ -102,6 +102,34 @@ def test_predictions_come_back_to_original_pixels(ds: ss.ShardDataset, transform
                 assert np.array_equal(back, given)
 
 
+def test_objects_cut_away_leave_with_every_field_a_loader_gives(ds: ss.ShardDataset) -> None:
+    """Labels, ids, crowd flags, areas, keypoints, polygons and run lengths of those that stay are theirs."""
+    crop = T.RandomCrop((24, 30), padding=0)
+    plain = loaded(ds, T.Compose([crop])).targets(masks=True)
+    batch = loaded(ds, T.Compose([crop, T.SanitizeBoxes(min_size=3)]))
+    dropped = 0
+    for before, after in zip(plain, batch.targets(masks=True), strict=True):
+        kept = F.sanitize_bounding_boxes(before["boxes"], min_size=3)[1]
+        dropped += int((~kept).sum())
+        assert set(before) == set(after)
+        for name, value in before.items():
+            same = value if name == "image_id" else value[kept]
+            assert torch.equal(torch.as_tensor(after[name]), torch.as_tensor(same)), name
+    assert 5 < dropped < len(batch["boxes"]) + dropped
+    sizes = {name: len(batch[name]) for name in ("labels", "category_id", "ann_id", "iscrowd", "area", "num_keypoints")}
+    assert set(sizes.values()) == {len(batch["boxes"])}
+    assert batch["box_offsets"][-1] == len(batch["boxes"]) == len(batch["object_polygons"]) - 1
+    assert batch["rle_offsets"][-1] == len(batch["rle_counts"])
+
+
+def test_a_field_with_another_number_of_rows_is_refused(ds: ss.ShardDataset) -> None:
+    """It would be cut wrongly, and nobody would notice."""
+    batch = loaded(ds, None)
+    batch["labels"] = batch["labels"][:-1]
+    with pytest.raises(ss.OptionError, match="'labels' has"):
+        T.SanitizeBoxes()(batch)
+
+
 def test_keypoints_of_another_kind_are_not_mirrored_wrongly() -> None:
     """Which of five points are left and right is not known."""
     batch = {
