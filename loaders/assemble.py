@@ -161,14 +161,15 @@ class Assembler:
 
     def _items(self, rows: Rows, size: int) -> dict[str, Any]:
         """Rows of a ``with_transform`` dataset: the user's function, one sample at a time, seeded, then collated."""
-        columns: dict[str, list[Any]] = {}
+        results: list[dict[str, Any]] = []
         for i in range(len(rows)):
             item = self.ds.read(int(rows.shards[i]), int(rows.rows[i]))
             with seeded(int(rows.seeds[i])):
                 result = cast("Any", self.ds.transform)({name: [value] for name, value in item.items()})
-            for name, values in result.items():
-                columns.setdefault(name, []).append(values[0])
-        return {name: collate(values, size) for name, values in columns.items() if name != "key"}
+            results.append({name: values[0] for name, values in result.items()})
+        # samples of a mixture need not give the same fields: None keeps the others in their rows
+        names = dict.fromkeys(name for result in results for name in result if name != "key")
+        return {name: collate([result.get(name) for result in results], size) for name in names}
 
 
 def bound(transform: Any, ds: Dataset) -> Any:
@@ -180,8 +181,7 @@ def collate(values: Sequence[Any], size: int) -> Any:
     """Stack equal tensors, arrays or numbers, missing rows zero; ragged images and other things stay lists."""
     if not values:
         return torch.zeros(size)
-    first = values[0]
-    if not isinstance(first, Tensor | np.ndarray | int | float | bool):
+    if not all(isinstance(value, Tensor | np.ndarray | int | float | bool) for value in values):
         return list(values) + [None] * (size - len(values))
     tensors = [torch.as_tensor(value) for value in values]
     if len({tensor.shape for tensor in tensors}) > 1:
