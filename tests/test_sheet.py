@@ -13,7 +13,8 @@ from PIL import Image
 import shardstream as ss
 from shardstream.cli import main
 from shardstream.cli.drawing.palette import PALETTE
-from shardstream.cli.sheet import PRESETS, Tile, _caption, _marks, _picture, draw_sheet, sample_tiles, to_look_at
+from shardstream.cli.sheet import PRESETS, Tile, _marks, _picture, draw_sheet, sample_tiles, to_look_at
+from shardstream.cli.sheet_items import item_caption
 from shardstream.transforms import Compose, Normalize, RandomCrop, RandomErasing
 
 from .toy_coco import pack_toy_coco
@@ -114,6 +115,6 @@ def test_a_person_is_shown_beside_the_picture_with_its_box() -> None:
 def test_a_mixed_image_names_both_classes_with_their_shares(toy: ss.ShardDataset) -> None:
     """Largest first; a class without a share is not named, a fill label is the key."""
     batch = {"key": ["a/b", "c"], "label": torch.tensor([[0.25, 0.75, 0], [1.0, 0, 0]])}
-    assert _caption(toy, batch, 0) == f"{toy.classes[1]} 0.75 + {toy.classes[0]} 0.25"
-    assert _caption(toy, batch, 1) == f"{toy.classes[0]} 1.00"
-    assert _caption(toy, {"key": ["a/b"], "label": torch.tensor([-100])}, 0) == "b"
+    assert item_caption(toy, batch, 0) == f"{toy.classes[1]} 0.75 + {toy.classes[0]} 0.25"
+    assert item_caption(toy, batch, 1) == f"{toy.classes[0]} 1.00"
+    assert item_caption(toy, {"key": ["a/b"], "label": torch.tensor([-100])}, 0) == "b"
