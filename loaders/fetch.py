@@ -119,8 +119,10 @@ class Fetcher:
         return shard_rows(self._index.shard_rows(shard), self.split, self.upright)
 
     def _extent(self, shard: int, row: int) -> Span:
-        """From the first byte of a sample's members to the last; they lie side by side."""
-        extents = [members.extent(row) for members in self.rows(shard).members.values()]
+        """The image of a sample, or all its members where it has none; what else is read lies beside it."""
+        members = self.rows(shard).members
+        image = self.split.image_field
+        extents = [found.extent(row) for name, found in members.items() if image is None or name == image]
         present = [extent for extent in extents if extent[0] >= 0] or [(0, 0)]
         return Span(shard, min(start for start, _ in present), max(stop for _, stop in present))
 
