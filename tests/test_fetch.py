@@ -1,0 +1,413 @@
+"""Reading ahead, holding in memory, checking and counting: what lies between storage and a member's bytes."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given
+from hypothesis import strategies as st
+
+import shardstream as ss
+from shardstream.loaders import ShardDataset, shard_bytes
+from shardstream.loaders.blocks import BLOCK as BLOCK_BYTES
+from shardstream.loaders.blocks import GRANULE, Grid, Span
+from shardstream.loaders.cache import ShardCache
+from shardstream.loaders.counters import Counters, Tally
+from shardstream.loaders.order import EpochOrder, OrderSpec
+from shardstream.loaders.pieces import Piece, Pieces
+from shardstream.loaders.readahead import THREADS, Background, Course, Outlook
+from shardstream.loaders.shard_bytes import ShardBytes
+from shardstream.shard_writer.manifest import ShardEntry, SplitManifest
+from shardstream.shard_writer.storage import Store, open_store
+from shardstream.shard_writer.write import WriteOptions, write_dataset
+
+from .toy import ToySource, pack_toy
+
+URL, COUNT, BLOCK = "memory://fetch-test", 60, 2_000
+AHEAD = "shardstream-ahead"
+
+
+@pytest.fixture
+def remote() -> Iterator[Store]:
+    """Seven shards of about 28 kB that are not on local disk."""
+    store = open_store(URL)
+    store.delete("")
+    write_dataset(ToySource(COUNT), store, WriteOptions(shard_size=9_000))
+    yield store
+    store.delete("")
+
+
+def opened(folder: Path, limit: int = 10**9, **options: Any) -> ShardDataset:
+    return ss.open(URL, cache_dir=folder, cache_bytes=limit, block_bytes=BLOCK, **options)
+
+
+def keys(ds: ShardDataset, **options: Any) -> list[list[str]]:
+    return [batch["key"] for batch in ss.Loader(ds, **{"batch_size": 4, "shuffle": True, **options})]
+
+
+Change = Callable[[str, int, bytes], bytes]
+Reading = Callable[[Change], None]
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
+    """Put something between storage and its answers to ranged reads of shards."""
+
+    def install(change: Change) -> None:
+        real = MemoryFileSystem.cat_file
+
+        def cat_file(self: Any, path: str, start: int | None = None, end: int | None = None, **extra: Any) -> bytes:
+            data = real(self, path, start=start, end=end, **extra)
+            return change(path, start or 0, data) if path.endswith(".tar") else data
+
+        monkeypatch.setattr(MemoryFileSystem, "cat_file", cat_file)
+
+    return install
+
+
+@pytest.mark.parametrize("limit", [10**9, 0])
+def test_blocks_are_fetched_ahead_by_a_bounded_number_of_threads(
+    remote: Store, tmp_path: Path, reading: Reading, limit: int
+) -> None:
+    """While a batch waits for its first block, others come; the order is that of the local disk."""
+    busy, most, names = [0], [0], set[str]()
+    lock = threading.Lock()
+
+    def slow(path: str, start: int, data: bytes) -> bytes:
+        with lock:
+            busy[0] += 1
+            most[0] = max(most[0], busy[0])
+            names.add(threading.current_thread().name)
+        time.sleep(0.01)
+        with lock:
+            busy[0] -= 1
+        return data
+
+    reading(slow)
+    assert keys(opened(tmp_path / "cache", limit)) == keys(pack_toy(tmp_path / "out", COUNT))
+    assert AHEAD in names
+    assert 2 < most[0] <= THREADS + 1
+
+
+def test_local_shards_are_mapped_without_threads_or_requests(tmp_path: Path) -> None:
+    """Nothing to read ahead; what is delivered is counted all the same."""
+    ds = pack_toy(tmp_path / "out", COUNT)
+    started = threading.active_count()
+    keys(ds, drop_last=False)
+    found = ds.fetcher.counters
+    images = sum(int(ds.fetcher.rows(shard).members["png"].size.sum()) for shard in range(len(ds.counts)))
+    assert found == Counters(bytes_delivered=images, shards_opened=len(ds.counts))
+    assert threading.active_count() == started
+    assert ds.fetcher.outlook == 0
+
+
+@pytest.mark.parametrize("limit", [10**9, 0])
+def test_an_error_is_raised_by_the_batch_that_needs_the_block(
+    remote: Store, tmp_path: Path, reading: Reading, limit: int
+) -> None:
+    """Reading ahead has met it before; the batches in front of it come as they should."""
+    ds = opened(tmp_path, limit)
+    last = ds.info.shards[-1].name
+    met = threading.Event()
+
+    def broken(path: str, start: int, data: bytes) -> bytes:
+        if path.endswith(last):
+            met.set()
+            raise ConnectionError("the cable was pulled")
+        return data
+
+    reading(broken)
+    loader = iter(ss.Loader(ds, batch_size=4))
+    first = next(loader)
+    assert limit == 0 or met.wait(60)  # in memory the outlook is too short here
+    got = [first["key"]]
+    with pytest.raises(ss.StorageError, match=rf"{last}: the cable was pulled"):
+        got.extend(batch["key"] for batch in loader)
+    whole = int(ds.counts[:-1].sum()) // 4
+    assert got == keys(pack_toy(tmp_path / "out", COUNT), shuffle=False)[:whole]
+
+
+@pytest.mark.parametrize("limit", [10**9, 0])
+def test_a_short_answer_is_an_error_and_never_short_data(
+    remote: Store, tmp_path: Path, reading: Reading, limit: int
+) -> None:
+    """Also with verify=False, where no checksum would tell; nothing of it is kept."""
+    reading(lambda _path, _start, data: data[:-1])
+    ds = opened(tmp_path, limit, verify=False)
+    with pytest.raises(ss.StorageError, match=r"train-000000\.tar: asked for bytes 0\.\.2000, got 1999 of 2000"):
+        ds[0]
+    assert not [file for file in tmp_path.glob("*") if file.suffix != ".lock"]
+
+
+def test_an_index_that_points_behind_its_shard_is_an_error(remote: Store, tmp_path: Path) -> None:
+    """With verify=False too, local and remote."""
+    for ds in (opened(tmp_path, verify=False), ss.open(pack_toy(tmp_path / "out", COUNT).store.url, verify=False)):
+        members = ds.fetcher.rows(0).members["png"]
+        members.offset = np.where(np.arange(len(members.offset)) == 0, ds.info.shards[0].bytes - 10, members.offset)
+        with pytest.raises(ss.CorruptData, match=r"train-000000\.tar ends at 28,672, its index has a member at 28,662"):
+            ds.fetcher.member(0, 0, "png")
+
+
+@pytest.mark.parametrize("limit", [10**9, 0])
+def test_a_bit_that_flipped_on_the_way_is_fetched_again(
+    remote: Store, tmp_path: Path, reading: Reading, limit: int
+) -> None:
+    """Once for each block that needs it; no client of S3 checks ranged reads."""
+    seen = set[tuple[str, int]]()
+
+    def flip_first(path: str, start: int, data: bytes) -> bytes:
+        if (path, start) in seen:
+            return data
+        seen.add((path, start))
+        return data[:600] + bytes([data[600] ^ 1]) + data[601:]
+
+    reading(flip_first)
+    expected = [item["number"] for item in pack_toy(tmp_path / "out", COUNT)]
+    assert [item["number"] for item in opened(tmp_path / "cache", limit)] == expected
+
+
+def test_what_is_fetched_a_second_time_is_checked_a_second_time(
+    remote: Store, tmp_path: Path, reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block that was dropped for others comes over the wire anew, long after its members were checked once."""
+    monkeypatch.setattr(shard_bytes, "HELD_BLOCKS", 2)
+    ds = opened(tmp_path, 0)
+    first = ds.fetcher.member(0, 0, "png")
+    ds.fetcher.member(3, 0, "png")
+    ds.fetcher.member(4, 0, "png")
+    reading(lambda _path, _start, data: data[:600] + bytes([data[600] ^ 1]) + data[601:])
+    with pytest.raises(ss.ChecksumMismatch, match=r"train-000000\.tar: member .*\.png at offset 512"):
+        ds.fetcher.member(0, 0, "png")
+    assert first is not None
+
+
+@pytest.mark.parametrize("limit", [10**9, 0])
+def test_a_fetcher_travels_to_a_child_that_is_forked_in_the_middle_of_reading(
+    remote: Store, tmp_path: Path, reading: Reading, limit: int
+) -> None:
+    """Threads and locks stay behind: the workers begin with their own, and the parent goes on."""
+
+    def slow(path: str, start: int, data: bytes) -> bytes:
+        time.sleep(0.002)
+        return data
+
+    reading(slow)
+    ds = opened(tmp_path / "cache", limit)
+    expected = keys(pack_toy(tmp_path / "out", COUNT))
+    going = iter(ss.Loader(ds, batch_size=4, shuffle=True))
+    got = [next(going)["key"]]
+    assert keys(ds, num_workers=2) == expected
+    got += [batch["key"] for batch in going]
+    assert got == expected
+
+
+def test_a_pickled_fetcher_reads_the_same_and_counts_for_itself(remote: Store, tmp_path: Path) -> None:
+    """As a spawned worker gets it."""
+    ds = opened(tmp_path)
+    data = ds.fetcher.member(1, 2, "json")
+    copy = pickle.loads(pickle.dumps(ds.fetcher))
+    assert copy.counters == Counters()
+    assert copy.member(1, 2, "json") == data
+    assert copy.counters.gets == 0
+    assert copy.counters.bytes_delivered == ds.fetcher.counters.bytes_delivered > 0
+
+
+LEAVING = """
+import sys, time
+import shardstream as ss
+from fsspec.implementations.memory import MemoryFileSystem
+from shardstream.shard_writer.storage import open_store
+from shardstream.shard_writer.write import WriteOptions, write_dataset
+from shardstream.tests.toy import ToySource
+write_dataset(ToySource(60), open_store("memory://x"), WriteOptions(shard_size=9_000))
+real = MemoryFileSystem.cat_file
+def slow(self, path, **options):
+    if path.endswith(".tar") and path.endswith("4.tar"):
+        time.sleep(3600)
+    return real(self, path, **options)
+MemoryFileSystem.cat_file = slow
+for batch in ss.Loader(ss.open("memory://x", cache_dir=sys.argv[1], block_bytes=2000), batch_size=4):
+    time.sleep(0.5)
+    break
+print("left")
+"""
+
+
+def test_a_process_leaves_while_a_request_ahead_never_ends(tmp_path: Path) -> None:
+    """An exit does not wait for the network, and says nothing."""
+    ran = subprocess.run([sys.executable, "-c", LEAVING, str(tmp_path)], capture_output=True, text=True, timeout=200)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "left\n", "")
+
+
+def test_a_broken_off_epoch_leaves_nothing_to_fetch(remote: Store, tmp_path: Path, reading: Reading) -> None:
+    """The next one begins with its own blocks."""
+    gate, order = threading.Semaphore(0), list[tuple[str, int]]()
+
+    def gated(path: str, start: int, data: bytes) -> bytes:
+        if threading.current_thread().name == AHEAD:
+            gate.acquire(timeout=60)
+        order.append((path, start))
+        return data
+
+    reading(gated)
+    ds = opened(tmp_path)
+    ds.fetcher.ahead(np.full(9, 5), np.arange(9))
+    ds.fetcher.begin_epoch()
+    for _ in range(THREADS):
+        gate.release()
+    while any(thread.name == AHEAD for thread in threading.enumerate()):
+        time.sleep(0.001)
+    assert len(order) <= THREADS
+
+
+class Order:
+    """Stands for a fetcher, and notes what is announced."""
+
+    def __init__(self, outlook: int, takes: int = 10**9) -> None:
+        self.outlook, self.takes, self.told = outlook, takes, list[int]()
+
+    sample_bytes = 1.0
+
+    @property
+    def idle(self) -> bool:
+        return len(self.told) < self.takes
+
+    def begin_epoch(self) -> None:
+        self.told.clear()
+
+    def ahead(self, shards: np.ndarray, rows: np.ndarray) -> None:  # noqa: ARG002 - a Reader's signature
+        self.told += rows.tolist()
+
+
+@given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 60), st.integers(0, 40), st.integers(0, 20))
+def test_every_row_of_a_workers_batches_is_announced_once_before_its_batch_ends(
+    batch: int, workers: int, stop: int, outlook: int, start: int
+) -> None:
+    """In order, from the batch that begins, no further than the outlook; nothing of other workers."""
+    order = Order(outlook)
+
+    def rows(first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(end - first, dtype=np.int64), np.arange(first, end)
+
+    ahead = Outlook(order, rows, Course(batch, batch * workers, stop, bytes_each=1.0))
+    mine = list(range(start, stop, batch * workers))
+    for begin in mine:
+        ahead.reach(begin)
+        done = [row for first in mine if first <= begin for row in range(first, min(first + batch, stop))]
+        assert order.told[: len(done)] == done
+        assert max(order.told) < max(begin + outlook, begin + 1) + batch
+    assert order.told == [row for first in mine for row in range(first, min(first + batch, stop))]
+
+
+def test_a_reader_that_is_busy_is_told_no_more(tmp_path: Path) -> None:
+    """Until it has taken what it was told."""
+    order = Order(outlook=1000, takes=10)
+    ahead = Outlook(order, lambda a, b: (np.zeros(b - a), np.arange(a, b)), Course(4, 4, 100, bytes_each=1.0))
+    ahead.reach(0)
+    assert order.told == list(range(12))
+    order.takes = 30
+    ahead.reach(4)
+    assert order.told == list(range(32))
+
+
+def test_background_threads_end_when_nothing_is_wanted_and_survive_failures() -> None:
+    """They are started again when something is."""
+    loaded = list[int]()
+
+    def load(span: Span) -> None:
+        if span.shard % 3 == 0:
+            raise ss.StorageError("no")
+        loaded.append(span.shard)
+
+    background = Background(load, threads=2)
+    for turn in range(3):
+        background.want(Span(10 * turn + number, 0, 1) for number in range(10))
+        while any(thread.name == AHEAD for thread in threading.enumerate()):
+            time.sleep(0.001)
+        assert background.idle
+    assert sorted(loaded) == [number for number in range(30) if number % 3]
+
+
+def test_a_piece_that_threads_want_together_is_loaded_once_and_a_failure_reaches_each_of_them() -> None:
+    """Whoever waited for a load that failed tries it, and hears of its own."""
+    calls, ready = list[Span](), threading.Barrier(4)
+    failing = [True]
+
+    def load(span: Span) -> Piece:
+        calls.append(span)
+        time.sleep(0.02)
+        if failing[0]:
+            raise ss.StorageError("no")
+        return Piece(memoryview(bytes(10)), 0, 1, held=True)
+
+    pieces, span = Pieces(load, Tally(), 100), Span(0, 0, 10)
+    results = list[object]()
+
+    def want() -> None:
+        ready.wait()
+        try:
+            results.append(pieces.get(span))
+        except ss.StorageError as error:
+            results.append(str(error))
+
+    for expected in (4, 1):
+        calls.clear()
+        results.clear()
+        threads = [threading.Thread(target=want) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(calls) == expected
+        assert len(set(map(id, results))) == 1 or results == ["no"] * 4
+        failing[0] = False
+
+
+class Length:
+    """Stands for a block's bytes, of which only the number matters here."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, cut: slice) -> Length:
+        return Length(max(0, min(cut.stop, self.size) - cut.start))
+
+
+@pytest.mark.parametrize(("lanes", "most"), [(48, 1.1), (96, 2.5), (384, 4.5)])
+def test_memory_that_is_too_small_for_the_lanes_multiplies_the_traffic_by_little(lanes: int, most: float) -> None:
+    """Photos of 110 kB in blocks of 4 MB: keeping recent blocks alone would fetch 36 times what is delivered."""
+    size, rows, memory = 110_000, 1_250, 700_000_000
+    fetched = list[int]()
+
+    def load(span: Span) -> Piece:
+        fetched.append(span.stop - span.start)
+        return Piece(cast("memoryview", Length(span.stop - span.start)), span.start, 1, held=True)
+
+    entry = ShardEntry("x.tar", rows * size, rows, "0" * 64)
+    split = cast("SplitManifest", SimpleNamespace(shards=(entry,) * lanes))
+    reader = ShardBytes(Store("memory://nowhere"), split, ShardCache(Path("nowhere"), 0))
+    reader._pieces = Pieces(load, Tally(), memory)
+    order = EpochOrder(np.full(lanes, rows), OrderSpec(True, 0, lanes, 64), 0)
+    shards, slots = order.locate(np.arange(lanes * 64 * 3))
+    needed = set[Span]()
+    for shard, slot in zip(shards.tolist(), slots.tolist(), strict=True):
+        start, stop = slot * size, (slot + 1) * size
+        needed |= {Span(shard, *bounds) for bounds in Grid(entry.bytes, BLOCK_BYTES).covering(start, stop)}
+        assert sum(len(reader._pieces.get(span).cut(start, stop)) for span in reader._spans(shard, start, stop)) == size
+    assert sum(fetched) < most * sum(span.stop - span.start for span in needed)
+    assert min(fetched) >= GRANULE
+    assert reader._pieces.crowded == (lanes > 48)
