@@ -2,11 +2,13 @@
 #   PYTHON=python3.12       which Python makes .venv
 #   SHARDSTREAM_VENV=DIR    use (and fill once) that environment instead of .venv
 #   PYTEST_ARGS="-k tar"    handed to pytest
+#   PYTEST_WORKERS=1        processes that run the tests; default one a core
 
 VENV := $(or $(SHARDSTREAM_VENV),.venv)
 PY := $(VENV)/bin/python
 PYTHON ?=
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= auto
 ROOMS := cli loaders shard_writer transforms
 GROUND := $(filter-out __init__,$(basename $(wildcard *.py)))
 
@@ -31,7 +33,7 @@ demo: .dev/shardstream | $(if $(wildcard $(DEV)),$(DEV),$(DEMO)) ## offline, end
 	$(VENV)/bin/shardstream demo
 
 test: $(DEV) .dev/shardstream ## all tests but the slow ones
-	$(RUN) pytest -m "not slow" $(PYTEST_ARGS)
+	$(RUN) pytest -m "not slow" -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: $(DEV) .dev/shardstream ## lint, format, strict types, one-way imports
 	$(RUN) ruff check .
