@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -34,3 +35,9 @@ def blank_like(images: Tensor) -> Tensor:
 def copy_of(images: Tensor) -> Tensor:
     """A contiguous copy."""
     return blank_like(images).copy_(images)
+
+
+def stack(rows: Sequence[Tensor]) -> Tensor:
+    """torch.stack of one row or more, all of one shape, dtype and device."""
+    out = blank((len(rows), *rows[0].shape), rows[0].dtype, rows[0].device)
+    return torch.stack(list(rows), out=out)

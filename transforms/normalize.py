@@ -11,6 +11,8 @@ from torch import Tensor
 from ..errors import OptionError
 from .base import Transform
 from .batch import Batch, Images, images_of, require_channels, require_uint8, with_images
+from .memory import blank
+from .rows import CPU_CHUNK
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -35,11 +37,29 @@ class _Affine(Transform):
     def _affine(self, images: Images, scale: Tensor, shift: Tensor) -> Images:
         if not isinstance(images, Tensor):
             return [row for image in images for row in self._affine(image[None], scale, shift)]
-        # Reordered while a pixel is one byte. Multiplied and added apart, not by addcmul: 1.25 times as fast on a
-        # CPU, and the same bits on CPU and GPU, where a fused operation would round once instead of twice.
-        pixels = images.contiguous(memory_format=self.memory_format).float()
-        scale, shift = scale.to(images.device), shift.to(images.device)
-        return pixels.mul_(scale[:, None, None]).add_(shift[:, None, None]).to(self.dtype)
+        scale, shift = scale.to(images.device)[:, None, None], shift.to(images.device)[:, None, None]
+        if images.device.type != "cpu" or torch.compiler.is_compiling():
+            return _scaled(images.contiguous(memory_format=self.memory_format), scale, shift).to(self.dtype)
+        return self._in_parts(images, scale, shift)
+
+    def _in_parts(self, images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """A few images at a time, so that a CPU touches the floats once, in large pages: a quarter of the time."""
+        batch, channels, height, width = images.shape
+        if self.memory_format == torch.channels_last:
+            out = blank((batch, height, width, channels), self.dtype, images.device).permute(0, 3, 1, 2)
+        else:
+            out = blank((batch, channels, height, width), self.dtype, images.device)
+        step = max(1, CPU_CHUNK // max(1, images[:1].numel()))
+        for start in range(0, batch, step):
+            part, made = (
+                images[start : start + step].contiguous(memory_format=self.memory_format),
+                out[start : start + step],
+            )
+            if self.dtype == torch.float32:
+                made.copy_(part).mul_(scale).add_(shift)
+            else:
+                made.copy_(_scaled(part, scale, shift))
+        return out
 
     def _converted(self, batch: Batch, image: Affine, body: Affine) -> Batch:
         """The batch with its ``image``, and a person view's ``body`` crops, as floats; each ``(scale, shift)``."""
@@ -56,6 +76,13 @@ class _Affine(Transform):
     def extra_repr(self) -> str:
         last = ", channels_last=True" if self.memory_format == torch.channels_last else ""
         return f"dtype={self.dtype}{last}"
+
+
+def _scaled(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """In float32. Multiplied and added apart, not by addcmul: 1.25 times as fast on a CPU, and the same bits on CPU and
+    GPU, where a fused operation would round once instead of twice.
+    """
+    return images.float().mul_(scale).add_(shift)
 
 
 class ToFloat(_Affine):
