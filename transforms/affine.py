@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from ..errors import OptionError
 from .boxes import F64
+from .memory import blank_like
 from .rows import chunks
 
 ONE = 256  # places in a pixel's side
@@ -45,7 +46,7 @@ def warp(images: Tensor, to_source: F64, interpolation: str, fill: int | None = 
         raise OptionError(f"interpolation is {interpolation!r}; an affine warp has 'nearest' and 'bilinear'")
     matrices = torch.from_numpy(to_source).float().to(images.device)
     sample = _nearest if interpolation == "nearest" else _bilinear
-    out = torch.empty_like(images, memory_format=torch.contiguous_format)
+    out = blank_like(images)
     for part in chunks(np.arange(len(images)), images):
         rows = slice(int(part[0]), int(part[-1]) + 1)
         out[rows] = sample(images[rows], matrices[rows], fill)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..errors import OptionError
 from . import colour_ops
 from .boxes import F64, I64, U64
 from .colour import ColourTransform
+from .memory import blank_like, copy_of
 from .options import Pair, as_probability
 from .rows import change
 
@@ -59,7 +59,7 @@ class ColorJitter(ColourTransform):
         order, factors = params[:, :4].astype(np.int64), params[:, 4:]
         acts = np.take_along_axis(factors != NEUTRAL, order, axis=1)  # (B, 4): whether the step changes anything
         same = np.where(acts, order + 1, 0) @ 5 ** np.arange(4)  # equal where the same steps follow each other
-        out = torch.empty_like(images) if same.all() else images.clone()
+        out = blank_like(images) if same.all() else copy_of(images)
         for code in np.unique(same[same != 0]):
             rows = np.flatnonzero(same == code)
             steps = order[rows[0]][acts[rows[0]]].tolist()

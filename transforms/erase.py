@@ -15,6 +15,7 @@ from ..errors import OptionError
 from .base import RandomTransform
 from .batch import Batch, Images
 from .boxes import I64, TRIES, U64
+from .memory import copy_of
 from .noise import normal_levels, pixel_noise
 from .options import as_probability, as_range
 from .rows import each
@@ -82,7 +83,7 @@ class RandomErasing(RandomTransform):
         channels, size = images.shape[1], images.shape[2] * images.shape[3]
         rows, places = (torch.from_numpy(part).to(images.device) for part in _erased(params, images.shape[3]))
         words = torch.from_numpy(params[:, 4].copy()).to(images.device)
-        out = images.clone(memory_format=torch.contiguous_format)
+        out = copy_of(images)
         step = CPU_PIXELS if images.device.type == "cpu" else max(1, len(rows))
         for row, place in zip(torch.split(rows, step), torch.split(places, step), strict=True):
             for channel, value in enumerate(self._values(images, words, row, place)):

@@ -17,9 +17,10 @@ from .base import decoded_to_plan
 from .batch import Batch, Images, images_of, require_uint8, stacked
 from .boxes import F64, I64, TRIES, U64, random_resized_boxes, require_pixels
 from .geometry_base import RandomGeometry, same_sizes
+from .memory import stack
 from .options import Size, as_hw, as_interpolation, as_probability, as_range
 from .plan import DecodePlan, unflipped
-from .resample import resize_crops
+from .resample import cut, resize_crops
 
 SMALL = 64 * 64
 """Pixels of a crop up to which a CPU is faster with one gather than with a copy a row; four times slower at 224 x 224."""
@@ -108,12 +109,10 @@ class RandomCrop(RandomGeometry):
 
     def _windows(self, images: Tensor, corners: I64) -> Tensor:
         height, width = self.size
-        padded = functional.pad(images, (self.padding,) * 4, value=self.fill)
         if images.device.type == "cpu" and height * width > SMALL and len(images):
-            places = corners.tolist()
-            return torch.stack(
-                [row[:, y : y + height, x : x + width] for row, (y, x) in zip(padded, places, strict=True)]
-            )
+            places = (corners - self.padding).tolist()
+            return stack([cut(row, (y, x), self.size, self.fill) for row, (y, x) in zip(images, places, strict=True)])
+        padded = functional.pad(images, (self.padding,) * 4, value=self.fill)
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, tops, lefts, h, w), a view
         top, left = torch.from_numpy(corners).to(images.device).T
         return windows[torch.arange(len(images), device=images.device), :, top, left]  # one gather
@@ -157,7 +156,7 @@ class RandomHorizontalFlip(RandomGeometry):
         # Row by row on a CPU: a stack of views costs a ninth of choosing between two whole batches.
         rows = [row.flip(along) if turned else row for row, turned in zip(images, params, strict=True)]
         if isinstance(images, Tensor):
-            return torch.stack(rows) if rows else images
+            return stack(rows) if rows else images
         return rows
 
     def extra_repr(self) -> str:

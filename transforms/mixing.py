@@ -21,6 +21,7 @@ from torch import Tensor
 from ..errors import OptionError
 from .base import Staged
 from .batch import Batch, Images, images_of, require_rows, seeds_of, with_images
+from .eager import eager
 from .mixing_draw import Mixture, Recipe, draw
 from .mixing_labels import MixedLabels, classes_of, mixed_rows
 from .mixing_partners import MODES
@@ -59,6 +60,7 @@ class _Mixing(Staged):
         bound.num_classes = classes
         return bound
 
+    @eager
     def forward(self, batch: Batch) -> Batch:
         self._require_fields(batch)
         images = self._tensor(images_of(batch, self.name), "image")

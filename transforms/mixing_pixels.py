@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .boxes import F64
+from .memory import copy_of
 from .mixing_draw import Mixture
 from .rows import changed, column
 
@@ -30,7 +31,7 @@ def mixed_pixels(images: Tensor, drawn: Mixture) -> Tensor:
 
 def _one_box(images: Tensor, drawn: Mixture) -> Tensor:
     x0, y0, x1, y1 = drawn.boxes[0].tolist()
-    out = images.clone()
+    out = copy_of(images)
     out[:, :, y0:y1, x0:x1] = images[:, :, y0:y1, x0:x1].index_select(0, _index(drawn.partner, images))
     return out
 

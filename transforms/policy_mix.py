@@ -9,6 +9,7 @@ from torch import Tensor
 from ..errors import OptionError
 from . import distributions as dist
 from .boxes import F64, I64, U64
+from .memory import blank_like
 from .policy import Policy, drawn
 from .policy_ops import play
 from .policy_space import MIX, MIX_PLAIN
@@ -63,14 +64,16 @@ class AugMix(Policy):
         depth = np.floor(1 + u[..., :1] * DEEPEST) if self.chain_depth <= 0 else self.chain_depth
         choice, place, sign = u[..., 1:].reshape(count, width * deepest, 3).transpose(2, 0, 1)
         bins = np.floor(place * self.severity).astype(np.int64)
-        steps = drawn(MIX if self.all_ops else MIX_PLAIN, choice, bins, BINS, sign, sizes).reshape(count, width, deepest, 2)
+        steps = drawn(MIX if self.all_ops else MIX_PLAIN, choice, bins, BINS, sign, sizes).reshape(
+            count, width, deepest, 2
+        )
         return np.where((np.arange(deepest) < depth)[..., None], steps, 0.0)
 
     def play(self, images: Tensor, params: F64) -> Tensor:
         width = self.mixture_width
         weights, steps = params[:, : 1 + width], params[:, 1 + width :].reshape(len(params), width, -1, 2)
         parts = [images, *(play(images, steps[:, chain], self.look) for chain in range(width))]
-        out = torch.empty_like(images)
+        out = blank_like(images)
         for rows in chunks(np.arange(len(images)), images):
             some = slice(int(rows[0]), int(rows[-1]) + 1)
             mixed = torch.mul(images[some], column(weights[some, 0], images))

@@ -15,6 +15,7 @@ from torch import Tensor
 from . import colour_ops
 from .affine import warp
 from .boxes import F64
+from .memory import copy_of
 from .policy_space import NAMES
 from .rows import Kernel, change
 
@@ -29,7 +30,7 @@ class Look:
 
 def play(images: Tensor, steps: F64, look: Look) -> Tensor:
     """A copy of (B, C, H, W) after each row's ``steps`` (B, S, 2), in their order."""
-    out = images.clone()
+    out = copy_of(images)
     for step in range(steps.shape[1]):
         drawn, magnitude = steps[:, step].T
         for code in np.unique(drawn):

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from .batch import Images, stacked
 from .boxes import F64, I64
+from .memory import stack
 from .resample_exact import resize_boxes, whole_boxes
 
 
@@ -47,10 +48,10 @@ def resize_crops(images: Images, boxes: F64, out_hw: tuple[int, int], interpolat
         return resize_boxes(images, whole, out_hw, interpolation)
     # A call a row on a CPU: torch's byte kernel takes 0.15 ms of its 0.16, and no batched form comes near.
     rows = [
-        resize(image[None, :, y0:y1, x0:x1], out_hw, interpolation)
+        resize(image[None, :, y0:y1, x0:x1], out_hw, interpolation)[0]
         for image, (x0, y0, x1, y1) in zip(images, whole.tolist(), strict=True)
     ]
-    return torch.cat(rows) if rows else torch.zeros((0, 3, *out_hw), dtype=torch.uint8)
+    return stack(rows) if rows else torch.zeros((0, 3, *out_hw), dtype=torch.uint8)
 
 
 def _nearest_crops(images: Tensor, boxes: I64, out_hw: tuple[int, int]) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .batch import Images, stacked
 from .boxes import F64, I64
+from .memory import blank_like, copy_of
 
 Kernel = Callable[[Tensor, F64], Tensor]
 """(n, C, H, W) uint8 and each row's parameters (n, ...) -> (n, C, H, W) in 0..255; a fraction is cut off."""
@@ -60,7 +61,7 @@ def _words(rows: Tensor) -> Tensor:
 
 def changed(images: Tensor, rows: I64, params: F64, kernel: Kernel) -> Tensor:
     """A copy of ``images`` in which ``rows`` (sorted) went through ``kernel`` with their row of ``params`` (B, ...)."""
-    out = torch.empty_like(images) if len(rows) == len(images) else images.clone()
+    out = blank_like(images) if len(rows) == len(images) else copy_of(images)
     change(out, images, rows, params[rows], kernel)
     return out
 

@@ -107,6 +107,10 @@ def test_large_scale_jitter_is_torchvisions_scale_jitter_and_fixed_size_crop() -
     room = np.maximum(ours[:, :2] - 64, 0)
     assert (ours[:, 2:] <= room).all()
     assert (ours[:, 2:] >= 0).all()
+    enlarged = LargeScaleJitter((64, 64), (1.1, 1.1)).draw(np.tile([64, 64], (10_000, 1)), u64(seeds(10_000)))
+    for corner in enlarged[:, 2:].T:  # a room of 6: every place of 7 as often, chi-square with 6 degrees of freedom
+        counts = np.bincount(corner, minlength=7)
+        assert ((counts - 10_000 / 7) ** 2 / (10_000 / 7)).sum() < 22.5
     batch = batch_of(images())
     params = transform.draw(np.array(SIZES), u64(batch["seed"])).tolist()
     for out, source, (h, w, y, x) in zip(transform(batch)["image"], batch["image"], params, strict=True):

@@ -15,91 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from shardstream.errors import OptionError
 from shardstream.transforms import Compose, Normalize, PadBatch, RandomResizedCrop, presets
 from shardstream.transforms.processors_defaults import CLASSES
 
 from .pil_reference import apply_plan_pil
+from .processor_configs import FIVE, HIDDEN, SIZES
 from .samples import Ragged, batch_of, noise, seeds, u64
 
 transformers = pytest.importorskip("transformers")
-
-HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-CLIP = {
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-}
-SQUARE = {"height": 224, "width": 224}
-FIVE: Mapping[str, dict[str, Any]] = {
-    "vit": {"feature_extractor_type": "ViTFeatureExtractor", "size": 224, "do_normalize": True, **HALF},
-    "clip": {
-        "feature_extractor_type": "CLIPFeatureExtractor",
-        "size": 224,
-        "crop_size": 224,
-        "do_center_crop": True,
-        "resample": 3,
-        **CLIP,
-    },
-    "convnext": {
-        "feature_extractor_type": "ConvNextFeatureExtractor",
-        "size": 224,
-        "crop_pct": 0.875,
-        "resample": 3,
-        **IMAGENET,
-    },
-    "dinov2": {
-        "image_processor_type": "BitImageProcessor",
-        "size": {"shortest_edge": 256},
-        "crop_size": SQUARE,
-        "do_center_crop": True,
-        "do_convert_rgb": True,
-        "do_rescale": True,
-        "rescale_factor": 0.00392156862745098,
-        "resample": 3,
-        **IMAGENET,
-    },
-    "deit": {
-        "feature_extractor_type": "DeiTFeatureExtractor",
-        "size": 256,
-        "crop_size": 224,
-        "do_center_crop": True,
-        "resample": 3,
-        **IMAGENET,
-    },
-}
-"""The processors of vit-base-patch16-224, clip-vit-base-patch32, convnext-tiny-224, dinov2-base and deit-base."""
-HIDDEN: Mapping[str, dict[str, Any]] = {
-    "LeViT's 256 / 224": {"image_processor_type": "LevitImageProcessor"},
-    "EfficientNet": {"image_processor_type": "EfficientNetImageProcessor", "do_center_crop": True},
-    "EfficientNet with offset": {
-        "image_processor_type": "EfficientNetImageProcessor",
-        "rescale_offset": True,
-        "rescale_factor": 1 / 127.5,
-        "include_top": False,
-    },
-    "EfficientNet unnormalised": {"image_processor_type": "EfficientNetImageProcessor", "do_normalize": False},
-    "PoolFormer": {"image_processor_type": "PoolFormerImageProcessor", "crop_pct": 0.95},
-    "PoolFormer in rows": {"image_processor_type": "PoolFormerImageProcessor", "size": {"height": 200, "width": 210}},
-    "ConvNeXt at 384": {"image_processor_type": "ConvNextImageProcessor", **IMAGENET},
-    "SigLIP": {"image_processor_type": "SiglipImageProcessor", "size": {"height": 256, "width": 256}},
-    "BLIP": {"image_processor_type": "BlipImageProcessor"},
-    "MobileNetV2": {"image_processor_type": "MobileNetV2ImageProcessor"},
-    "PVT": {"image_processor_type": "PvtImageProcessorFast"},
-    "BEiT": {"image_processor_type": "BeitImageProcessor", "do_center_crop": True},
-    "SegFormer": {"image_processor_type": "SegformerImageProcessor", "size": 128},
-    "nothing but a factor": {"image_processor_type": "ViTImageProcessor", "do_normalize": False, "size": [100, 120]},
-    "statistics of bytes": {
-        "image_processor_type": "ViTImageProcessor",
-        "do_rescale": False,
-        "image_mean": [120, 110, 100],
-        "image_std": [60, 61, 62],
-    },
-    "crops larger than the image": {"image_processor_type": "CLIPImageProcessor", "crop_size": 321},
-    "both edges": {"image_processor_type": "ViTImageProcessor", "size": {"shortest_edge": 90, "longest_edge": 120}},
-    "a frame": {"image_processor_type": "ViTImageProcessor", "size": {"max_height": 90, "max_width": 120}},
-}
-SIZES = [(375, 500), (375, 503), (503, 375), (259, 300), (224, 224), (100, 151), (640, 257)]
 
 
 def folder(path: Path, config: Mapping[str, Any], name: str = "preprocessor_config.json") -> Path:
@@ -292,46 +215,3 @@ def test_a_processor_that_only_resizes_leaves_bytes() -> None:
     untouched = presets.from_processor({**config, "do_resize": False, "do_normalize": True})
     assert [type(stage) for stage in untouched] == [Normalize]
     assert isinstance(untouched, Compose)
-
-
-REFUSED: Mapping[str, tuple[Any, str]] = {
-    "a pixel budget": ({"image_processor_type": "Qwen2VLImageProcessor", "min_pixels": 3136}, "pixel budget"),
-    "tiles": ({"image_processor_type": "LlavaNextImageProcessorFast", "image_grid_pinpoints": [[1, 2]]}, "cuts tiles"),
-    "a budget by its size": (
-        {"image_processor_type": "NewImageProcessor", "size": {"min_pixels": 1, "max_pixels": 2}},
-        r"pixel budget \(min_pixels, max_pixels\)",
-    ),
-    "an unknown class": (
-        {"image_processor_type": "SamImageProcessor"},
-        "SamImageProcessor is not known; known are Beit",
-    ),
-    "no class": ({"size": 224}, r"a dict with \['size'\] holds no image processor"),
-    "lanczos": ({"image_processor_type": "ViTImageProcessor", "resample": 1}, "resample is 1; supported are 0"),
-    "an odd size": ({"image_processor_type": "ViTImageProcessor", "size": {"longest_edge": 9}}, "with size"),
-    "DETR's shorter edge alone": (
-        {"image_processor_type": "DetrImageProcessor", "size": {"shortest_edge": 9}},
-        "with size",
-    ),
-    "a crop of no size": ({"image_processor_type": "SegformerImageProcessor", "do_center_crop": True}, "crop_size"),
-    "no such file": ("/no/such/folder", "nothing is downloaded"),
-    "a number": (3, "a int holds no image processor"),
-    "timm's border": ({"input_size": [3, 8, 8], "mean": [0.5] * 3, "crop_mode": "border"}, "crop_mode 'border'"),
-    "timm's rectangle": ({"input_size": [3, 8, 9], "mean": [0.5] * 3}, "input_size 8 x 9"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_honoured_is_refused_by_name(name: str) -> None:
-    """The message says which class or setting, and what to do instead."""
-    source, message = REFUSED[name]
-    with pytest.raises(OptionError, match=message):
-        presets.from_processor(source)
-
-
-def test_a_file_that_is_no_json_and_a_training_without_a_size_are_refused(tmp_path: Path) -> None:
-    """Each with its own words."""
-    (tmp_path / "preprocessor_config.json").write_text("{")
-    with pytest.raises(OptionError, match=r"preprocessor_config\.json is no JSON"):
-        presets.from_processor(tmp_path)
-    with pytest.raises(OptionError, match=r"presets\.detection_train"):
-        presets.from_processor({"image_processor_type": "DetrImageProcessor"}, train=True)
