@@ -90,11 +90,7 @@ class Annotator:
         made: dict[str, Any] = {}
         if self.columns and "image_id" in self.ds.info.columns:
             made["image_id"] = padded(np.array([r["image_id"] for r in records], dtype=np.int64), size, -1)
-        if not self.view.one_each:
-            return made | self._lists(records, size)
-        if self.columns:
-            made |= self._one_each(parts, size)
-        return made
+        return made | (self._one_each(parts, size) if self.view.one_each else self._lists(records, size))
 
     def _one_each(self, parts: Sequence[Part], size: int) -> dict[str, Any]:
         match self.view.kind:

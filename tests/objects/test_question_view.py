@@ -120,6 +120,9 @@ def test_questions_objects_and_captions_of_one_picture_do_not_mix(tmp_path: Path
     for view, absent in (("question", "caption"), ("caption", "question")):
         (batch,) = ss.Loader(ds, view=view, batch_size=60)
         assert {"boxes", "captions", "questions", absent}.isdisjoint(batch)
+        (batch,) = ss.Loader(ds, view=f"{view}:all", batch_size=12)
+        assert f"{view}s" in batch
+        assert {"boxes", f"{absent}s", absent, view}.isdisjoint(batch)
     for batch, row in rows_of(ss.Loader(ds, batch_size=5)):
         record = records[int(batch["image_id"][row]) - 100]
         first, last = batch["box_offsets"][row : row + 2].tolist()
