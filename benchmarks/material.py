@@ -27,16 +27,16 @@ def real_data() -> Path | None:
 
 def photo_folder(folder: Path, count: int) -> str:
     """Fill ``folder/<class>/`` with ``count`` files, the same photographs under several names; says what they are."""
-    originals, what = _originals()
-    for number, (label, name, data) in enumerate(islice(cycle(originals), count)):
+    found, what = originals()
+    for number, (label, name, data) in enumerate(islice(cycle(found), count)):
         stem, _, extension = name.rpartition(".")
-        target = folder / label / f"{stem.replace('.', '_')}-{number // len(originals)}.{extension}"
+        target = folder / label / f"{stem.replace('.', '_')}-{number // len(found)}.{extension}"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-    return f"{count:,} files made of {min(count, len(originals))} {what}, copied under several names"
+    return f"{count:,} files made of {min(count, len(found))} {what}, copied under several names"
 
 
-def _originals() -> tuple[list[tuple[str, str, bytes]], str]:
+def originals() -> tuple[list[tuple[str, str, bytes]], str]:
     """(class, file name, bytes) of each photograph, and what they are."""
     data = real_data()
     files = sorted((data / "imagenet/ILSVRC/Data/CLS-LOC/train").glob("*/*.JPEG")) if data else []
@@ -52,18 +52,20 @@ def _originals() -> tuple[list[tuple[str, str, bytes]], str]:
 class Pixels:
     """Small images as arrays, as a training set that has no image files holds them; a ``Source`` and its only split.
 
-    Reading a record encodes it as PNG, with the encoder that both sides call.
+    Reading a record encodes it, with the encoder that both sides call.
     """
 
     images: NDArray[np.uint8]
     """(N, H, W, 3)"""
     labels: tuple[int, ...]
     what: str
+    form: str = "png"
+    """Or ``npy``: stored as they are."""
 
     @property
     def info(self) -> SplitInfo:
         return SplitInfo(
-            name="train", image_field="png", columns={"label": "int64"}, label_column="label", shuffle=True
+            name="train", image_field=self.form, columns={"label": "int64"}, label_column="label", shuffle=True
         )
 
     def about(self) -> About:
@@ -81,7 +83,7 @@ class Pixels:
 
     def read(self, record: Record) -> Sample:
         row = record.where
-        image = encode_pixels(self.images[row], "png")
+        image = encode_pixels(self.images[row], self.form)
         return Sample(record.key, image, self.annotations(row), self.labels[row], {"label": self.labels[row]})
 
     def key(self, row: int) -> str:
