@@ -162,7 +162,9 @@ def _sheet(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--out", required=True, metavar="FILE.png")
     parser.add_argument("--split", help="default: the only one, else train")
     parser.add_argument("--preset", choices=("none", *PRESETS), default="none", help="what will be fed")
-    parser.add_argument("--view", default="image", help="what an item is: image, person, caption, question")
+    parser.add_argument(
+        "--view", help="what an item is: image (default; with --preset emotic person), caption, question"
+    )
     parser.add_argument(
         "--sampler",
         metavar="KIND:OPTIONS",

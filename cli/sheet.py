@@ -61,12 +61,13 @@ def sheet(options: Namespace) -> int:
     names = manifests.load(open_store(options.url, storage)).splits
     split = options.split or ("train" if "train" in names else next(iter(names)))
     ds = open_dataset(options.url, split, storage_options=storage)
-    fed = items_fed(options.view, options.sampler)
+    view = options.view or _view(ds, options.preset)
+    fed = items_fed(view, options.sampler)
     tiles = sample_tiles(ds, options.count, options.seed, options.preset, fed)
     draw_sheet(tiles).save(options.out)
     console.print(f"{len(tiles)} of {len(ds):,} samples ({options.preset}) -> {options.out}", highlight=False)
     if options.sampler is not None:
-        report = fed["sampler"].report(ds, options.view, seed=options.seed)
+        report = fed["sampler"].report(ds, view, seed=options.seed)
         console.print(str(report), highlight=False, markup=False, emoji=False, soft_wrap=True)
     return 0
 
@@ -78,14 +79,18 @@ def sample_tiles(
     options: LoaderOptions = {"batch_size": count, "shuffle": True, "seed": seed, "drop_last": False, **(fed or {})}
     if preset != "none":
         options["transform"] = to_look_at(PRESETS[preset](ds))
-    if preset == "emotic" and "n_persons" in ds.info.columns:
-        options["view"] = "person"
+    options.setdefault("view", _view(ds, preset))
     batch = next(iter(Loader(ds, **options)))
     return [
         Tile(_picture(batch, row), item_caption(ds, batch, row), _marks(batch, row))
         for row in range(len(batch["key"]))
         if bool(batch["valid"][row])
     ]
+
+
+def _view(ds: ShardDataset, preset: str) -> str:
+    """What a preset is for, where nothing else is asked."""
+    return "person" if preset == "emotic" and "n_persons" in ds.info.columns else "image"
 
 
 def to_look_at(transform: Compose) -> Compose:

@@ -19,9 +19,6 @@ from .systematic import UNIT, UNIT_BITS
 
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
-_HAIR = 1 - 2.0**-16
-"""Capped weights stay this much below the cap: the rounding of all others must not lift them above it, to a copy more.
-Enough while an epoch has at least one item in 16,000 of the view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +73,22 @@ def filled(found: Distribution, total: float, cap: float) -> Filling:
             f"an epoch of {total:,.0f} items needs more than max_copies={cap:g} of each of the {int(times.sum()):,}"
             " items with a weight; ask for a smaller size, or raise max_copies."
         )
-    # no item asks for more than the whole epoch, so that a cap of infinity works
-    brim = min(cap, total) * _HAIR
+    brim = _brim(int(times.sum()), total, cap)
     scales = _scales(values, times, total, brim)
     fits = np.flatnonzero(scales * values <= brim * (1 + 1e-12))  # a float's breath above the brim is not above it
     scale = _settled(float(scales[fits[0]] if len(fits) else brim / values[-1]))  # nothing fits: all are at the cap
     cut = times[scale * values > cap * (1 + 1e-9)]
     return Filling(scale, brim, int(cut.sum()), float(scales[0] * values[0]))
+
+
+def _brim(items: int, total: float, cap: float) -> float:
+    """The cap less a hair, so that rounding all others down to whole units cannot lift anybody above it.
+
+    Rounding takes less than a unit from an item, and settling the scale less than a unit from a copy. No item asks for
+    more than the whole epoch, so that a cap of infinity works.
+    """
+    hair = (items / total + 1) / UNIT + 2.0**-38  # the last for sums of floats
+    return min(cap, total) * (1 - min(hair, 0.5))
 
 
 def _scales(values: F64, times: I64, total: float, brim: float) -> F64:
@@ -109,6 +115,6 @@ def own_size(found: Distribution, cap: float) -> int:
     Exact, so that filling up to it never takes from an item. Rounded weights add up to at most this many units:
     then an item of weight 1 or more has at least one copy in every epoch.
     """
-    each = np.ceil(np.minimum(found.values, cap * _HAIR) * UNIT).astype(np.int64)
+    each = np.ceil(np.minimum(found.values, cap) * UNIT).astype(np.int64)
     units = sum(time * unit for time, unit in zip(found.times.tolist(), each.tolist(), strict=True))
     return int(-(-units // UNIT))

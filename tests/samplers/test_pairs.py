@@ -87,11 +87,11 @@ def test_weights_are_target_over_share_where_pairs_join_no_types(
     mean = expected_of(fitted(AnswerBalanced(targets), items), items)
     wanted = reference.expected(weights, len(types))
     paired = [i for i, other in enumerate(partner) if other >= 0]
-    assert abs(sum(mean[i] for i in paired) - sum(wanted[i] for i in paired)) <= 1 + 1e-3
+    assert abs(sum(mean[i] for i in paired) - sum(wanted[i] for i in paired)) <= 1 + 1e-6
     for here in (paired, [i for i in range(len(types)) if i not in set(paired)]):
         scale = sum(mean[i] for i in here) / max(1e-9, sum(wanted[i] for i in here))
         if max((scale * wanted[i] for i in here), default=0) < 9.9:  # at the cap the fill takes from it
-            assert [mean[i] for i in here] == pytest.approx([scale * wanted[i] for i in here], rel=1e-3)
+            assert [mean[i] for i in here] == pytest.approx([scale * wanted[i] for i in here], rel=1e-6)
 
 
 def test_shares_hold_where_pairs_join_types() -> None:

@@ -183,7 +183,7 @@ def test_class_balanced_takes_the_persons_of_a_dataset_with_one_label_each() -> 
 def test_filling_takes_what_the_cap_cuts_off_and_gives_it_to_the_others() -> None:
     """9 + 1 + 1 items of weight 1, 50 and 100 for 40 copies: the heavy two stay at 10, the nine share 20."""
     found = filled(Distribution(np.array([1.0, 50.0, 100.0]), np.array([9, 1, 1])), 40, 10)
-    assert found.expected(np.array([1.0, 50.0, 100.0])) == pytest.approx([20 / 9, 10, 10], rel=1e-4)
+    assert found.expected(np.array([1.0, 50.0, 100.0])) == pytest.approx([20 / 9, 10, 10], rel=1e-6)
     assert (found.capped, found.asked) == (2, pytest.approx(40 * 100 / 159))
 
 
@@ -249,6 +249,8 @@ def test_a_sheet_shows_what_a_sampler_feeds(tmp_path: Path, capsys: pytest.Captu
         report = S.MultiLabel("repeat_factor", size=100).report(ds, view, seed=3)
         assert str(report) in capsys.readouterr().out
         assert (tmp_path / "sheet.png").stat().st_size > 1000
+    assert main([*arguments, "--sampler", "multi_label:repeat_factor,size=100", "--preset", "emotic"]) == 0
+    assert str(report) in capsys.readouterr().out  # of persons, which that preset is for
     assert main([*arguments, "--sampler", "often"]) == 1
     assert "sampler 'often' is not one of natural, class_balanced" in capsys.readouterr().err
 
@@ -265,7 +267,7 @@ def test_the_tiles_are_the_items_that_the_sampler_feeds(tmp_path: Path) -> None:
     tiles = sample_tiles(ds, 5, fed=fed | {"sampler": S.Weighted(wanted, size=5)})
     assert len(tiles) == 5
     assert all(CATEGORIES[3] in tile.caption.split(", ") for tile in tiles)
-    assert {tile.image.size for tile in tiles} == {(128, 128)}
+    assert {tile.image.size for tile in tiles} == {(60 + 40, 40)}  # the image, its body at the right
 
 
 @pytest.mark.parametrize(
