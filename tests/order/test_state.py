@@ -126,6 +126,14 @@ def test_a_damaged_state_is_refused_as_ours(ds: ss.ShardDataset, name: str, valu
         loader.load_state_dict({k: v for k, v in loader.state_dict().items() if k != name})
 
 
+def test_a_place_beyond_the_epoch_is_refused(ds: ss.ShardDataset) -> None:
+    """With the place and the epoch's size."""
+    state = made(ds).state_dict()
+    made(ds).load_state_dict({**state, "position": len(ds)})
+    with pytest.raises(ss.StateError, match=f"position {len(ds) + 1} of an epoch of {len(ds)} items"):
+        made(ds).load_state_dict({**state, "position": len(ds) + 1})
+
+
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata 0.11 calls it; torch 2.15 minds
 @pytest.mark.parametrize("workers", [0, 2, 3])
 def test_inside_torchdatas_stateful_dataloader_every_step_restores(ds: ss.ShardDataset, workers: int) -> None:
