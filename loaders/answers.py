@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..errors import OptionError
-from .dataset import ShardDataset
+from .base import Dataset
 from .scoring.vqa_answer import normal_form
 from .scoring.vqa_results import answered_questions
 
@@ -48,7 +48,7 @@ class AnswerVocabulary:
         return f"AnswerVocabulary({len(self):,} answers; {self.outside:,} of {self.rows:,} rows outside)"
 
     @classmethod
-    def build(cls, *datasets: ShardDataset, min_count: int = 9) -> AnswerVocabulary:
+    def build(cls, *datasets: Dataset, min_count: int = 9) -> AnswerVocabulary:
         """Every normalised ``multiple_choice_answer`` of at least ``min_count`` questions over all ``datasets``.
 
         Train and val of VQA v2 give the usual 3,129, the empty string among them (it is what "a" and "the" become).

@@ -16,6 +16,7 @@ from ..shard_writer.index import SplitIndex
 from ..shard_writer.json_shape import MEMBER, Kind, Shape, add_shape, json_types
 from ..shard_writer.tar_group import split_name
 from ..shard_writer.tar_read import scan
+from .base import Dataset
 from .dataset import ShardDataset
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _COMPRESSED = ("bz2", "gz", "lz4", "xz", "zst")
 _VALUES = {"bool": "bool", "int": "int64", "float": "float64", "string": "string", "null": "null"}
 
 
-def hf_features(ds: ShardDataset) -> Features:
+def hf_features(ds: Dataset) -> Features:
     """``datasets.Features`` with which ``load_dataset("webdataset", ...)`` reads every value of a split.
 
         load_dataset("webdataset", data_files=ds.urls, features=ss.hf_features(ds), split="train")
@@ -45,6 +46,8 @@ def hf_features(ds: ShardDataset) -> Features:
     members are read in both. Raises MissingExtra without ``datasets``; SourceError where two samples' JSON differ in
     shape; OptionError for members that ``datasets`` decodes to something no feature describes; CorruptData.
     """
+    if not isinstance(ds, ShardDataset):
+        raise OptionError(f"hf_features describes the shards of one split, not {ds!r}; ask for those of its parts.")
     hf = _library()
     columns: dict[str, Any] = {}
     for field, spellings in _spellings(ds).items():

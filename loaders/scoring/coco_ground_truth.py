@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from ...errors import OptionError
-from ..dataset import ShardDataset
+from ..base import Dataset
 
 Kind = Literal["instances", "keypoints"]
 
 
-def coco_ground_truth(ds: ShardDataset, kind: Kind = "instances") -> dict[str, Any]:
+def coco_ground_truth(ds: Dataset, kind: Kind = "instances") -> dict[str, Any]:
     """``images``, ``annotations``, ``categories`` with original ids, as pycocotools' ``COCO`` takes them.
 
     ``keypoints`` holds only objects with a keypoint annotation, as person_keypoints files do. No image is decoded.
@@ -31,14 +31,14 @@ def coco_ground_truth(ds: ShardDataset, kind: Kind = "instances") -> dict[str, A
     return {"info": {}, "images": images, "annotations": annotations, "categories": _categories(ds)}
 
 
-def caption_references(ds: ShardDataset) -> dict[int, list[str]]:
+def caption_references(ds: Dataset) -> dict[int, list[str]]:
     """Image id -> all its reference captions, in annotation-id order."""
     if "n_captions" not in ds.info.columns:
         raise OptionError(f"split {ds.info.name!r} has no captions.")
     return {record["image_id"]: [c["caption"] for c in record["captions"]] for record in records(ds)}
 
 
-def records(ds: ShardDataset) -> Iterator[Mapping[str, Any]]:
+def records(ds: Dataset) -> Iterator[Mapping[str, Any]]:
     """The JSON of every selected sample, in canonical order."""
     return (ds.record(*ds.locate(index)) for index in range(len(ds)))
 
@@ -59,7 +59,7 @@ def _segmentation(item: Mapping[str, Any]) -> Any:
     return {"size": item["rle"]["size"], "counts": item["rle"]["counts"] if compressed is None else compressed}
 
 
-def _categories(ds: ShardDataset) -> list[dict[str, Any]]:
+def _categories(ds: Dataset) -> list[dict[str, Any]]:
     names = ds.manifest.classes.get("labels", ())
     return [
         {"id": number, "name": name}

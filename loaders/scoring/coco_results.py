@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...errors import MissingExtra, OptionError
-from ..dataset import ShardDataset
+from ..base import Dataset
 from .unmove import Window, windows
 
 Labels = Literal["category_id", "contiguous", "contiguous+1"]
@@ -26,7 +26,7 @@ class CocoResults:
     in pixels of ``batch["image"]``. Rows that are not valid are skipped. An image added twice is an error.
     """
 
-    def __init__(self, ds: ShardDataset, labels: Labels = "category_id") -> None:
+    def __init__(self, ds: Dataset, labels: Labels = "category_id") -> None:
         """``labels`` says what predicted labels mean, as in ``Batch.targets``."""
         if labels not in ("category_id", "contiguous", "contiguous+1"):
             raise OptionError(f"labels={labels!r} is not one of 'category_id', 'contiguous', 'contiguous+1'.")

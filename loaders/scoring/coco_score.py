@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from ...errors import MissingExtra, OptionError
-from ..dataset import ShardDataset
+from ..base import Dataset
 from .coco_ground_truth import caption_references, coco_ground_truth
 from .coco_results import CocoResults
 
@@ -19,7 +19,7 @@ _KEYPOINTS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "
 
 
 def score(
-    truth: ShardDataset | dict[str, Any],
+    truth: Dataset | dict[str, Any],
     results: CocoResults,
     metric: Metric = "bbox",
     *,
@@ -33,7 +33,7 @@ def score(
     images, and for annotation ids below 1, which the official code takes for "not matched".
     """
     names = _KEYPOINTS if metric == "keypoints" else _DETECTION
-    if isinstance(truth, ShardDataset):
+    if isinstance(truth, Dataset):
         truth = coco_ground_truth(truth, "keypoints" if metric == "keypoints" else "instances")
     images = _complete({image["id"] for image in truth["images"]}, results, partial=partial)
     low = next((a["id"] for a in truth["annotations"] if a["id"] < 1), None)
@@ -52,7 +52,7 @@ def score(
     return {name: float(value) for name, value in zip(names, evaluation.stats, strict=False)}
 
 
-def score_captions(ds: ShardDataset, results: CocoResults) -> dict[str, float]:
+def score_captions(ds: Dataset, results: CocoResults) -> dict[str, float]:
     """BLEU 1-4, METEOR, ROUGE_L and CIDEr of pycocoevalcap (needs it, and Java for its tokenizer).
 
     Every image of the split must have exactly one caption and all its references: CIDEr weighs words by the whole
@@ -79,7 +79,7 @@ def score_captions(ds: ShardDataset, results: CocoResults) -> dict[str, float]:
     return {f"BLEU{n + 1}": float(value) for n, value in enumerate(bleu)} | scores
 
 
-def caption_inputs(ds: ShardDataset, results: CocoResults) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+def caption_inputs(ds: Dataset, results: CocoResults) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
     """References and hypotheses by image id, as every caption scorer takes them; raises OptionError unless complete."""
     references = caption_references(ds)
     _complete(set(references), results, partial=False)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import OptionError
-from ..dataset import ShardDataset
+from ..base import Dataset
 from .ranks import of_all_ranks
 
 Person = tuple[str, int]  # image key, the person's number in it
@@ -26,7 +26,7 @@ class EmoticResults:
     OptionError and leaves the results as they were.
     """
 
-    def __init__(self, ds: ShardDataset) -> None:
+    def __init__(self, ds: Dataset) -> None:
         self.categories = categories(ds)
         self.known = frozenset(ds.index_columns(["key"])["key"].to_pylist())
         self.by_person: dict[Person, NDArray[np.float64]] = {}
@@ -115,7 +115,7 @@ class EmoticResults:
         self.by_person |= made
 
 
-def categories(ds: ShardDataset) -> tuple[str, ...]:
+def categories(ds: Dataset) -> tuple[str, ...]:
     """Names of the split's emotion categories, in label order; raises OptionError where it has no persons."""
     names = ds.manifest.classes.get("person_labels", ())
     if "n_persons" not in ds.info.columns or not names:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import OptionError
-from ..dataset import ShardDataset
+from ..base import Dataset
 from .average_precision import DEFINITIONS, Definition
 from .coco_ground_truth import records
 from .emotic_results import VAD, EmoticResults, Person, categories
@@ -56,7 +56,7 @@ class EmoticScore:
         return tuple(found)
 
 
-def score_emotic(ds: ShardDataset, results: EmoticResults, definition: Definition = "sklearn") -> EmoticScore:
+def score_emotic(ds: Dataset, results: EmoticResults, definition: Definition = "sklearn") -> EmoticScore:
     """Average precision per category and mean absolute error of valence, arousal and dominance.
 
     A category is true of a person where at least one annotator named it. ``definition``: ``sklearn`` (not
@@ -101,7 +101,7 @@ def emotic_class_weights(counts: Sequence[int] | NDArray[Any]) -> torch.Tensor:
     return torch.where(n > 0, 1 / torch.log(1.2 + n), 0.0001).float()
 
 
-def _truth(ds: ShardDataset) -> dict[Person, Mapping[str, Any]]:
+def _truth(ds: Dataset) -> dict[Person, Mapping[str, Any]]:
     keys = ds.index_columns(["key"])["key"].to_pylist()
     return {
         (key, person["person"]): person

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import OptionError
-from ..dataset import ShardDataset
+from ..base import Dataset
 from .coco_ground_truth import records
 from .ranks import of_all_ranks
 
@@ -24,7 +24,7 @@ class VqaResults:
     OptionError and leaves the results as they were.
     """
 
-    def __init__(self, ds: ShardDataset) -> None:
+    def __init__(self, ds: Dataset) -> None:
         _has_questions(ds)
         column = ds.index_columns(["question_ids"])["question_ids"]
         self.known: frozenset[int] = frozenset(pc.list_flatten(column).cast(pa.int64()).to_pylist())
@@ -95,13 +95,13 @@ class VqaResults:
         self.by_question |= made
 
 
-def questions(ds: ShardDataset) -> Iterator[Mapping[str, Any]]:
+def questions(ds: Dataset) -> Iterator[Mapping[str, Any]]:
     """Every question of the selected images with its answers; raises OptionError where the split has none."""
     _has_questions(ds)
     return (question for record in records(ds) for question in record["questions"])
 
 
-def answered_questions(ds: ShardDataset) -> Iterator[Mapping[str, Any]]:
+def answered_questions(ds: Dataset) -> Iterator[Mapping[str, Any]]:
     """``questions``, whose answers are published; raises OptionError at one without."""
     for question in questions(ds):
         if not question["answers"]:
@@ -112,6 +112,6 @@ def answered_questions(ds: ShardDataset) -> Iterator[Mapping[str, Any]]:
         yield question
 
 
-def _has_questions(ds: ShardDataset) -> None:
+def _has_questions(ds: Dataset) -> None:
     if "question_ids" not in ds.info.columns:
         raise OptionError(f"split {ds.info.name!r} has no questions: its index has no column 'question_ids'.")

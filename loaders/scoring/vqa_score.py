@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ...errors import OptionError
-from ..dataset import ShardDataset
+from ..base import Dataset
 from .vqa_answer import answer_accuracy
 from .vqa_results import VqaResults, answered_questions
 
@@ -24,7 +24,7 @@ class VqaScore:
     """Question id -> its accuracy."""
 
 
-def score_vqa(ds: ShardDataset, results: VqaResults) -> VqaScore:
+def score_vqa(ds: Dataset, results: VqaResults) -> VqaScore:
     """The official VQA accuracy of ``results`` against the answers in the shards (see ``answer_accuracy``).
 
     Raises OptionError for splits whose answers are not published, and unless every question of ``ds`` has exactly one

@@ -16,6 +16,7 @@ import shardstream as ss
 
 from ..index_only import pack_index_only
 from ..order.test_invariants import dealt
+from ..toy_people import people_key, people_source, toy_people_record
 
 OPERATIONS = ("select", "subset", "keys", "join", "expression", "mix", "weigh")
 
@@ -194,6 +195,40 @@ def test_views_take_joined_lists_part_by_part(tmp_path: Any) -> None:
     some = ds.join({"key": keys[:4], **{name: values[:4] for name, values in lists.items()}}, missing="null")
     assert some.index["caption_kind"].to_pylist()[2:6] == [*lists["caption_kind"][2:4], [], [None]]
     assert numbers[4:6] == [0, 1]
+
+
+def test_persons_of_two_splits_mix_with_what_was_joined_to_each(tmp_path: Any) -> None:
+    """The person view over a weighted mixture: body, categories and joined weight of a row are those of its person."""
+    records = [toy_people_record(i) for i in range(24)]
+    source = people_source({"a": records[:10], "b": records[10:]})
+    source.pack(tmp_path / "out", "a")
+    parts = [ss.open(tmp_path / "out", name) for name in ("a", "b")]
+    weight_of = {
+        (people_key(record), person["person"]): 100 * i + person["person"] + 1.0
+        for i, record in enumerate(records)
+        for person in record["persons"]
+    }
+    joined = [
+        part.join({"key": part.index["key"], "person_weight": [
+            [weight_of[item["key"], person["person"]] for person in item["persons"]] for item in part
+        ]})
+        for part in parts
+    ]  # fmt: skip
+    mixed = ss.mix(joined, weights=[0.5, 0.5])
+    loader = ss.Loader(mixed, view="person", batch_size=8, shuffle=True, drop_last=False, seed=1)
+    told: Counter[int] = Counter()
+    for batch in loader:
+        assert batch["body"].shape[1:] == (3, 128, 128)
+        for row, key in enumerate(batch["key"]):
+            if key:
+                person = int(batch["person_id"][row])
+                record = next(record for record in records if people_key(record) == key)
+                wanted = next(each for each in record["persons"] if each["person"] == person)
+                assert batch["person_weight"][row] == weight_of[key, person]
+                assert batch["categories"][row].nonzero().flatten().tolist() == wanted["categories"]
+                told[int(batch["dataset"][row])] += 1
+    assert abs(told[0] - told[1]) <= 1
+    assert sum(told.values()) == len(weight_of)
 
 
 @pytest.mark.parametrize("wrong", [[[0.5]], [[]]])

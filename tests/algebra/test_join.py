@@ -131,8 +131,12 @@ def test_the_digest_is_that_of_names_types_and_values(ds: ss.ShardDataset) -> No
         table(score=lambda i: [i] if i != 40 else []),
         table(score=lambda i: [i] if i != 40 else None),
     ]
+    # the same values and letters, cut elsewhere
+    cuts = ({0: [1], 1: [2, 3]}, {0: [1, 2], 1: [3]}), ({0: "a", 1: "bc"}, {0: "ab", 1: "c"})
+    for pair, rest in zip(cuts, ([], ""), strict=True):
+        others += [table(score=lambda i, cut=cut, rest=rest: cut.get(i, rest)) for cut in pair]
     digests = [ds.join(columns).digest for columns in (base, *others)]
-    assert len({*digests, ds.digest}) == 10
+    assert len({*digests, ds.digest}) == 14
     ordered = {"score": np.arange(ROWS, dtype=np.int32), "key": [key(i) for i in range(ROWS)]}
     assert ds.join(ordered).digest == digests[0]
     chunked = pa.concat_tables([pa.table(base).slice(0, 10), pa.table(base).slice(10)])
@@ -273,6 +277,13 @@ def test_types_of_fewer_bits_widen_without_loss(ds: ss.ShardDataset, values: pa.
     made = ds.join(FULL | {"n": values})
     assert made.info.columns["n"] == kind
     assert made.index["n"].to_pylist() == values.to_pylist()
+
+
+def test_data_frames_are_tables(ds: ss.ShardDataset) -> None:
+    """Whatever speaks Arrow's stream interface: pandas 2.2 and polars do."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(FULL | {"n": range(ROWS)})
+    assert ds.join(frame).digest == ds.join(FULL | {"n": list(range(ROWS))}).digest
 
 
 def test_files_are_read_where_they_lie(ds: ss.ShardDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

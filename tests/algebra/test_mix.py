@@ -419,6 +419,15 @@ def test_what_is_no_dataset_or_has_no_row_is_refused(parts: list[ss.ShardDataset
         ss.mix([own, own])
 
 
+def test_what_describes_whole_shards_is_asked_of_the_parts(parts: list[ss.ShardDataset]) -> None:
+    """A mixture has no tars of one kind."""
+    pytest.importorskip("datasets")
+    with pytest.raises(ss.OptionError, match="describes the shards of one split, not MixedDataset"):
+        ss.hf_features(ss.mix(parts))
+    labelled = parts[1].join({"key": parts[1].index["key"], "x": [1] * 23})
+    assert ss.hf_features(labelled) == ss.hf_features(parts[1])
+
+
 def test_a_view_needs_its_column_in_every_part(parts: list[ss.ShardDataset], tmp_path: Path) -> None:
     """Captions of a mixture are those of all parts, if all have them."""
     found = [

@@ -115,6 +115,10 @@ def test_coco_splits_mix_with_boxes_captions_and_shares(coco: dict[str, ss.Shard
         assert one["captions"] == other["captions"]
         for name in ("image", "boxes", "labels", "ann_id", "box_offsets"):
             assert np.array_equal(one[name], other[name])
+    truth = ss.scoring.coco_ground_truth(union)
+    each = [ss.scoring.coco_ground_truth(part) for part in parts]
+    assert truth["images"] == [image for one in each for image in one["images"]]
+    assert truth["annotations"] == [entry for one in each for entry in one["annotations"]]
     weighted = ss.mix(parts, weights=[0.25, 0.75])
     sampler = ss.samplers.RepeatFactor(threshold=0.2, size=200)
     stream = ss.Stream(weighted, view="caption", batch_size=8, shuffle=True, drop_last=False, sampler=sampler)
