@@ -42,7 +42,7 @@ def open_loader(job: Job) -> Epoch:
     """Its documentation's ``BatchSampler``: one call per batch instead of one per row."""
     loaded = load_from_disk(job.own(NAME))
     if job.recipe == "cifar":
-        rows = loaded.with_format("numpy")
+        rows = loaded.with_format("numpy", dtype=np.uint8)
     elif job.recipe == "read":
         rows = loaded
     else:
@@ -75,7 +75,7 @@ def _transform(recipe: str) -> Any:
 
 
 def _arrays(batch: dict[str, Any]) -> dict[str, Any]:
-    return {"image": channels_first(batch["image"]), "label": torch.as_tensor(batch["label"])}
+    return {"image": channels_first(batch["image"]), "label": torch.as_tensor(batch["label"]).long()}
 
 
 def _same(batch: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ if __name__ == "__main__":
                 "imagenet": f"{how}, with_transform: torchvision decode_jpeg and v2 on tensors",
                 "eval": f"{how}, with_transform: torchvision decode_jpeg and v2 on tensors",
                 "read": f"{how}, binary column",
-                "cifar": f"{how}, Array3D column, with_format('numpy')",
+                "cifar": f"{how}, Array3D column, with_format('numpy', dtype=uint8)",
             },
             open=open_loader,
             prepare=prepare,
