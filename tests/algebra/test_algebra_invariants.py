@@ -21,12 +21,6 @@ from ..toy_people import people_key, people_source, toy_people_record
 OPERATIONS = ("select", "subset", "keys", "join", "expression", "mix", "weigh")
 
 
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> list[ss.ShardDataset]:
-    layouts = ([1, 50, 2, 2, 31, 7, 1], [20, 3], [6] * 10)
-    return [pack_index_only(tmp_path_factory.mktemp("i") / "out", sizes) for sizes in layouts]
-
-
 def applied(ds: Any, operation: str, parts: list[ss.ShardDataset], turn: int) -> Any:
     """The dataset after one more operation; ``turn`` makes columns of several joins different."""
     match operation:

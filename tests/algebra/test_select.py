@@ -15,11 +15,6 @@ import shardstream as ss
 from ..index_only import pack_index_only
 
 
-@pytest.fixture(scope="module")
-def ds(tmp_path_factory: pytest.TempPathFactory) -> ss.ShardDataset:
-    return pack_index_only(tmp_path_factory.mktemp("i") / "out", [9, 1, 40, 13])
-
-
 def numbers(ds: Any) -> list[int]:
     return [item["number"] for item in ds]
 

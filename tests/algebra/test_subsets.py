@@ -74,7 +74,9 @@ SUBSETS: list[Subset] = [
 ]
 
 
-@pytest.mark.parametrize("subset", SUBSETS, ids=repr)
+@pytest.mark.parametrize(
+    "subset", SUBSETS, ids=["fraction", "fraction by label", "fold", "held-out fold by label", "long tail"]
+)
 def test_membership_depends_on_neither_shards_nor_order(
     ds: ss.ShardDataset, resharded: ss.ShardDataset, subset: Subset
 ) -> None:
