@@ -29,8 +29,8 @@ from .selection import selected_rows
 
 I64 = NDArray[np.int64]
 ItemTransform = Callable[[dict[str, list[Any]]], Mapping[str, Sequence[Any]]]
-Rows = Any
-"""``Sequence[int] | Sequence[str] | NDArray | pc.Expression | Callable[[Dataset], Rows]``, as ``select`` takes them."""
+Selector = Any
+"""``Sequence[int] | Sequence[str] | NDArray | pc.Expression | Callable[[Dataset], Selector]``, as ``select`` takes it."""
 Joinable = Mapping[str, Any] | str | os.PathLike[str] | Any
 """An Arrow table or what gives one, a dict of columns, or the address of a file."""
 
@@ -134,7 +134,7 @@ class Dataset(ABC):
     def shard_column(self, shard: int, name: str) -> pa.Array:
         """One declared column of a shard's rows."""
 
-    def select(self, rows: Rows) -> Self:
+    def select(self, rows: Selector) -> Self:
         """A view of some rows, in canonical order, with a digest of its own; no byte is rewritten.
 
         ``rows``: positions; a mask (len(ds),); keys; an expression over the index, ``pc.field("karpathy") == "val"``;

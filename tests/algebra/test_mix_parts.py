@@ -172,8 +172,9 @@ def test_fields_of_some_parts_alone_stay_in_their_rows(parts: list[ss.ShardDatas
     assert mixed[[0, 99]]["x"] == [None, 5.0]
 
 
-def test_remote_parts_are_read_ahead_each_in_its_own_blocks(tmp_path: Path) -> None:
-    """Blocks of both come in the background; batches are those of local shards; counters are of all parts."""
+def test_remote_parts_are_read_ahead_each_in_its_own_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is told its own coming rows; batches are those of local shards; counters are of all parts."""
+    from shardstream.loaders.fetch import Fetcher
     from shardstream.shard_writer.storage import open_store
 
     local = [pack_toy(tmp_path / name, count, ragged=name == "b") for name, count in (("a", 40), ("b", 25))]
@@ -186,10 +187,26 @@ def test_remote_parts_are_read_ahead_each_in_its_own_blocks(tmp_path: Path) -> N
     mixed = ss.mix(remote, weights=[1, 1])
     assert ss.mix(local).fetcher.outlook == 0 < mixed.fetcher.outlook
     assert mixed.fetcher.sample_bytes == pytest.approx(sum(s.bytes for p in remote for s in p.info.shards) / 65)
+    announced: dict[int, set[tuple[int, int]]] = {id(part.fetcher): set() for part in remote}
+    ahead = Fetcher.ahead
+
+    def told(fetcher: Fetcher, shards: np.ndarray, rows: np.ndarray) -> None:
+        announced[id(fetcher)] |= set(zip(shards.tolist(), rows.tolist(), strict=True))
+        ahead(fetcher, shards, rows)
+
+    monkeypatch.setattr(Fetcher, "ahead", told)
     theirs, mine = ss.Loader(ss.mix(local, weights=[1, 1]), **options), ss.Loader(mixed, **options)
+    seen: set[tuple[int, str]] = set()
     for one, other in zip(theirs, mine, strict=True):
         assert one["key"] == other["key"]
+        seen |= {(int(d), key) for d, key in zip(other["dataset"], other["key"], strict=True) if key}
         assert all(np.array_equal(a, b) for a, b in zip(one["image"], other["image"], strict=True))
+    named = {
+        (number, part.fetcher.rows(shard).keys[row])
+        for number, part in enumerate(remote)
+        for shard, row in announced[id(part.fetcher)]
+    }
+    assert named == seen
     counters = mixed.fetcher.counters
     assert counters == remote[0].fetcher.counters + remote[1].fetcher.counters
     assert min(part.fetcher.counters.bytes_fetched for part in remote) > 0
