@@ -89,7 +89,8 @@ class Running:
 
     def _collect(self) -> None:
         for line in self._process.stdout or ():
-            self._lines.put(line)
+            if line.startswith("{"):  # else a library said something while it was imported
+                self._lines.put(line)
         self._lines.put("")  # the end
 
     def _answer(self) -> Answer:

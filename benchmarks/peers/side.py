@@ -83,7 +83,8 @@ def main(side: Side, arguments: Sequence[str] = sys.argv) -> None:
     command, job = arguments[1], Job(**json.loads(arguments[2]))
     if job.recipe not in side.settings:
         sys.exit(3)
-    answers, sys.stdout = sys.stdout, sys.stderr
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries that print from C as well
     if command == "prepare":
         if side.prepare is not None:
             side.prepare(job)
