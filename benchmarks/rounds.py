@@ -63,7 +63,8 @@ class Running:
                 text=True,
             )
         self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._collect, daemon=True).start()
+        self._reader = threading.Thread(target=self._collect, daemon=True)
+        self._reader.start()
         self.ready: Answer = {}
 
     def __enter__(self) -> Running:
@@ -78,6 +79,9 @@ class Running:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._reader.join(10)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def ask(self, word: str) -> Answer:
         """Say ``check`` or ``go`` and wait. Raises SideFailedError."""
