@@ -33,6 +33,8 @@ class ShardBytes:
     def __init__(self, store: Store, split: SplitManifest, cache: ShardCache) -> None:
         self.pid = os.getpid()
         self.tally = Tally()
+        self.is_mapped = store.is_local
+        """Whether shards are files to be mapped. The place to say no for mounts, where mapping is slow or may hang."""
         self._store, self._split, self._cache = store, split, cache.of_split(split)
         self._serials = itertools.count(1)
         self._whole: Recent[Piece] = Recent(OPEN_SHARDS)
@@ -40,11 +42,6 @@ class ShardBytes:
         self._pieces = Pieces(self._load, self.tally, self._memory)
         self._background = Background(self._load_ahead)
         self._refused: tuple[int, float] | None = None
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether shards are files to be mapped. The place to say no for mounts, where mapping is slow or may hang."""
-        return self._store.is_local
 
     def url(self, shard: int) -> str:
         """Address of a shard."""
@@ -161,10 +158,8 @@ class ShardBytes:
         entry, path, size = self._split.shards[span.shard], self._split.shard_path(span.shard), span.stop - span.start
         grid = self._cache.grid(entry)
         number = grid.number(span.start)
-        kept = None
-        if grid.bounds(number) == (span.start, span.stop) and not self._is_refused(
-            size
-        ):  # a part of a block is not pinned
+        kept, whole = None, grid.bounds(number) == (span.start, span.stop)
+        if whole and not self._is_refused(size):  # a part of a block finds it refused already
             kept = self._cache.fetch(self._store, path, entry, number, tally=self.tally)
             if kept is None:
                 self._refused = size, time.monotonic() + _ASK_AGAIN
