@@ -37,6 +37,7 @@ def train(files: str) -> Any:
         random_area=[0.08, 1.0],
         random_aspect_ratio=[3 / 4, 4 / 3],
         num_attempts=10,
+        adjust_orientation=False,
     )
     images = fn.resize(images, size=[224, 224], interp_type=types.INTERP_LINEAR, antialias=True)
     return fn.crop_mirror_normalize(images, mirror=fn.random.coin_flip(), **FLOATS), labels
@@ -46,7 +47,7 @@ def train(files: str) -> Any:
 def evaluate(files: str) -> Any:
     """Whole pictures, decoded with the exact transform."""
     jpegs, labels = _files(files, shuffled=False)
-    images = fn.decoders.image(jpegs, device="cpu", output_type=types.RGB)
+    images = fn.decoders.image(jpegs, device="cpu", output_type=types.RGB, adjust_orientation=False)
     images = fn.resize(images, resize_shorter=256, interp_type=types.INTERP_LINEAR, antialias=True)
     return fn.crop_mirror_normalize(images, crop=(224, 224), **FLOATS), labels
 
