@@ -113,7 +113,11 @@ def table(found: dict[str, Any]) -> str:
             f"| {side['side']} | {side['images_per_second']:,.0f} | {low:,.0f} to {high:,.0f} | {times}"
             f" | {side['images_per_cpu_second']:,.0f} | {1000 * side['first_batch_s']:.0f} | {max(side['peak_rss_mb'])} |"
         )
-    return "\n".join(lines + [f"| {name} | failed | | | | | |" for name in found["failed"]])
+    lines += [f"| {name} | failed | | | | | |" for name in found["failed"]]
+    for side in found["sides"]:
+        if side["idle_cpu_s"] > 0.05 * side["cpu_s"]:
+            lines.append(f"\n{side['side']} worked {side['idle_cpu_s']} CPU s between its turns: its rate is too high")
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -103,10 +103,13 @@ def open_pipeline(job: Job) -> Epoch:
         pipeline = (train if job.recipe == "imagenet" else evaluate)(files=job.photos, **options)
     pipeline.build()
 
+    unfilled = [True]
+
     def epoch() -> Iterator[Batch]:
         batches = -(-job.images // job.batch)
-        for _ in range(min(AHEAD, batches)):
+        for _ in range(1 if unfilled else min(AHEAD, batches)):  # the very first call schedules AHEAD by itself
             pipeline.schedule_run()
+        unfilled.clear()
         for number in range(batches):
             outputs = pipeline.share_outputs()
             count = min(job.batch, job.images - number * job.batch)
