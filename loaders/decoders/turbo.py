@@ -62,6 +62,13 @@ def _decode(data: bytes | memoryview, window: tuple[int, int, int, int] | None) 
     found = library()
     if found is None:
         return None
+    pixels = _attempt(found, data, window)
+    if pixels is None:  # a decompressor that has met damage may refuse whole pictures for ever after
+        del _local.decompressor
+    return pixels
+
+
+def _attempt(found: Any, data: bytes | memoryview, window: tuple[int, int, int, int] | None) -> U8 | None:
     handle, buffer = _handle(found), np.frombuffer(data, dtype=np.uint8)
     address, size = buffer.ctypes.data, len(buffer)
     if found.tj3DecompressHeader(handle, address, size):

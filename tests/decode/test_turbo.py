@@ -98,6 +98,9 @@ def test_a_window_that_is_not_inside_the_picture_is_left_alone(box: tuple[int, i
     assert decode_window(jpeg(40, 30), *box) is None
 
 
+WHOLE = jpeg(40, 30)
+
+
 @settings(max_examples=100)
 @given(st.data())
 def test_damaged_bytes_never_crash_the_process(data: Any) -> None:
@@ -107,6 +110,7 @@ def test_damaged_bytes_never_crash_the_process(data: Any) -> None:
         encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
     found = decode_window(bytes(encoded), 8, 8, 24, 24)
     assert found is None or found.shape == (16, 16, 3)
+    assert decode_window(WHOLE, 0, 0, 20, 20) is not None, "damage met before does not spoil what comes after"
 
 
 def test_threads_decode_side_by_side() -> None:
