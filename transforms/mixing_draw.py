@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..counted import mix, uniform
 from . import distributions as dist
 from .boxes import F64, I64, U64
-from .mixing_partners import batch_word, partners
+from .mixing_partners import batch_word, key_words, partners
 
 _UNIFORMS = 4 + 2 * dist.UNIFORMS
 
@@ -48,20 +48,28 @@ class Mixture:
 
 def draw(recipe: Recipe, keys: Sequence[str], seeds: U64, stage: int, hw: tuple[int, int]) -> Mixture:
     """The mixture of a batch: a pure function of its keys and seeds, in their order, and of the stage."""
-    word = batch_word(seeds, keys, stage)
-    partner, unit = partners(keys, word, recipe.mode)
-    u = uniform(mix(word, unit.astype(np.uint64)[:, None], np.arange(_UNIFORMS, dtype=np.uint64)))
+    names = key_words(keys)
+    word = batch_word(seeds, names, stage)
+    partner, shared = partners(names, word, recipe.mode)
+    units, unit = np.unique(shared, return_inverse=True)
+    u = uniform(mix(word, units.astype(np.uint64)[:, None], np.arange(_UNIFORMS, dtype=np.uint64)))
+    cut, share = _drawn(recipe, u)
+    cut, share = cut[unit], np.where(partner == np.arange(len(unit)), 1.0, share[unit])
+    boxes = np.where((cut & (share < 1))[:, None], cut_boxes(share, u[unit, 2:4], hw), 0)
+    left = 1 - (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / (hw[0] * hw[1])
+    share = np.where(cut, left, share)
+    return Mixture(np.where(share < 1, partner, np.arange(len(unit))), share, cut, boxes)
+
+
+def _drawn(recipe: Recipe, u: F64) -> tuple[NDArray[np.bool_], F64]:
+    """Whether each unit is cut, and its lam; 1 where it is not mixed."""
     cut = _cut(recipe, u[:, 0])
     gammas = u[:, 4:].reshape(len(u), 2, dist.UNIFORMS)
-    alone = (u[:, 1] >= recipe.p) | (partner == np.arange(len(u)))
     share = np.ones(len(u))
     for alpha, rows in ((recipe.mixup, ~cut), (recipe.cutmix, cut)):
         if alpha is not None:
             share[rows] = dist.beta(alpha, gammas[rows])
-    share = np.where(alone, 1.0, share)
-    boxes = np.where((cut & ~alone)[:, None], cut_boxes(share, u[:, 2:4], hw), 0)
-    left = 1 - (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / (hw[0] * hw[1])
-    return Mixture(np.where(alone, np.arange(len(u)), partner), np.where(cut, left, share), cut, boxes)
+    return cut, np.where(u[:, 1] < recipe.p, share, 1.0)
 
 
 def _cut(recipe: Recipe, u: F64) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 from shardstream.transforms import Compose, CutMix, MixedLabels, MixUp, MixUpOrCutMix, Normalize
 from shardstream.transforms.mixing_draw import Mixture, cut_boxes, draw
-from shardstream.transforms.mixing_partners import MODES, batch_word, partners
+from shardstream.transforms.mixing_partners import MODES, batch_word, key_words, partners
 
 from .samples import batch_of, ks_distance, noise, seeds, u64
 
@@ -107,7 +107,7 @@ def test_lam_and_boxes_are_distributed_as_torchvisions() -> None:
 def test_no_row_meets_its_own_key_or_a_filler(keys: list[str], mode: str, seed: int) -> None:
     """Any repeats and fillers: partners differ in key, all rows are mixed where no key fills more than half."""
     row_seeds = np.arange(len(keys), dtype=np.uint64) + np.uint64(seed)
-    partner, shared = partners(keys, batch_word(row_seeds, keys, 1), mode)
+    partner, shared = partners(key_words(keys), batch_word(row_seeds, key_words(keys), 1), mode)
     valid = [row for row, key in enumerate(keys) if key]
     assert sorted(partner.tolist()) == list(range(len(keys))) or mode != "pair"
     for row, other in enumerate(partner.tolist()):
@@ -123,11 +123,11 @@ def test_no_row_meets_its_own_key_or_a_filler(keys: list[str], mode: str, seed: 
 
 def test_partners_are_uniform_over_the_other_rows() -> None:
     """6 rows, 3,000 batches: each of 30 pairs within 5 standard deviations of its share; all modes."""
-    keys = list("abcdef")
+    names = key_words(list("abcdef"))
     for mode in MODES:
         met = np.zeros((6, 6))
         for batch in u64(seeds(18_000)).reshape(3_000, 6):
-            met[np.arange(6), partners(keys, batch_word(batch, keys, 1), mode)[0]] += 1
+            met[np.arange(6), partners(names, batch_word(batch, names, 1), mode)[0]] += 1
         assert not met.diagonal().any()
         others = met[~np.eye(6, dtype=bool)]
         assert np.abs(others - 600).max() < 5 * (3_000 * 0.2 * 0.8) ** 0.5

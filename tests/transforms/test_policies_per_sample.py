@@ -87,6 +87,18 @@ def test_a_row_alone_equals_the_row_in_a_batch_of_512(transform: Transform, ragg
 
 
 @pytest.mark.parametrize("transform", ALL, ids=named)
+def test_rows_taken_one_at_a_time_are_those_taken_together(
+    transform: Transform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk bounds memory, not what a row becomes."""
+    batch = batch_of(noise(64, 3, 11, 13))
+    together = transform(batch)["image"]
+    monkeypatch.setattr("shardstream.transforms.rows.CPU_CHUNK", 1)
+    monkeypatch.setattr("shardstream.transforms.erase.CPU_PIXELS", 7)
+    assert torch.equal(transform(batch)["image"], together)
+
+
+@pytest.mark.parametrize("transform", ALL, ids=named)
 def test_three_ranks_see_the_rows_that_one_would(transform: Transform) -> None:
     """Rows dealt out in turn, as a loader deals them."""
     batch = batch_of(noise(24, 3, 11, 13))
