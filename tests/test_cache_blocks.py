@@ -6,6 +6,8 @@ import contextlib
 import os
 import re
 import subprocess
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,6 +150,34 @@ def test_each_block_is_fetched_once_by_all_workers_together(
     assert same(batches(opened(folder), workers, worker_kind=kind), local)
     assert len(reads.ranges) == len(image_blocks(ds))
     assert not list(folder.glob("*part"))
+
+
+def test_who_waits_for_another_to_fetch_a_block_does_not_fetch_it_again(
+    remote: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two readers that share nothing but the folder, as processes do."""
+    reading, go, fetched, real = threading.Event(), threading.Event(), list[str](), Store.read
+
+    def read(store: Store, path: str, start: int = 0, end: int | None = None) -> bytes:
+        if path.endswith(".tar"):
+            fetched.append(f"{path} {start} {end}")
+            reading.set()
+            assert go.wait(60)
+        return real(store, path, start, end)
+
+    monkeypatch.setattr(Store, "read", read)
+    found = list[object]()
+    readers = [opened(folder), opened(folder)]
+    threads = [threading.Thread(target=lambda ds=ds: found.append(ds.fetcher.member(0, 0, "png"))) for ds in readers]
+    for thread in threads:
+        thread.start()
+        assert reading.wait(60)
+    time.sleep(0.1)  # for the second to reach the claim; a slow machine makes this test lenient, not wrong
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1]
+    assert fetched == sorted(blocks_of(readers[0], 0, 0))
 
 
 def test_worker_processes_pass_on_what_the_cache_has_no_room_for(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -121,19 +125,51 @@ def test_processes_that_claim_at_once_share_the_bound(tmp_path: Path) -> None:
     assert size_of(tmp_path) == 990
 
 
-def test_a_child_forked_while_a_claim_is_held_does_not_keep_it(tmp_path: Path) -> None:
-    """It has the claim's file open, too; the next maker must not wait for its end."""
+def test_a_claim_that_is_taken_over_counts_once(tmp_path: Path) -> None:
+    """Its bytes were counted for the one that died."""
     room = Room(tmp_path, LIMIT)
-    with room.claim(tmp_path / "a.block"):
-        child = os.fork()
-        if child == 0:
-            time.sleep(1000)  # until it is killed
-            os._exit(1)
+    die(room, "a.block", 600)
+    assert keep(room, "a.block", 600)
+    assert keep(room, "b.block", 400)
+    assert not keep(room, "c.block", 1)
+
+
+@contextmanager
+def forked() -> Iterator[None]:
+    """A child that was forked here and sleeps; it has every file open that we have."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(1000)  # until it is killed
+        os._exit(1)
     try:
-        assert keep(room, "a.block", 10)
+        yield
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def test_a_child_forked_while_a_lock_is_held_does_not_keep_it(tmp_path: Path) -> None:
+    """Neither the ledger's nor a claim's; whoever waited for it goes on while the child lives."""
+    room, made = Room(tmp_path, LIMIT), list[bool]()
+    waiting = threading.Thread(target=lambda: made.append(keep(room, "a.block", 10)), daemon=True)
+    with ExitStack() as child:
+        with room.claim(tmp_path / "a.block") as claim, room._ledger():
+            waiting.start()
+            while len(opened(claim)) < 2:
+                time.sleep(0.001)
+            child.enter_context(forked())
+        waiting.join(30)
+        assert made == [True]
+
+
+def opened(file: BinaryIO) -> list[str]:
+    """Our descriptors of a file."""
+    links = ((number, f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd"))
+    return [
+        number
+        for number, link in links
+        if os.path.exists(link) and os.path.samefile(link, f"/proc/self/fd/{file.fileno()}")
+    ]
 
 
 @given(st.integers(1, 10_000), st.integers(1, 3_000), st.data())
