@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import litdata
@@ -40,8 +41,9 @@ def _file(file: str) -> dict[str, Any]:
         return {"image": opened.read()}
 
 
-def _pixels(row: tuple[Any, int]) -> dict[str, Any]:
-    return {"image": row[0], "label": row[1]}
+def _pixels(folder: str, row: int) -> dict[str, Any]:
+    images, labels = (np.load(os.path.join(folder, f"{name}.npy"), mmap_mode="r") for name in ("images", "labels"))
+    return {"image": torch.from_numpy(images[row].copy()), "label": int(labels[row])}
 
 
 def prepare(job: Job) -> None:
@@ -51,8 +53,7 @@ def prepare(job: Job) -> None:
     inputs: Any = sorted(glob.glob(os.path.join(job.photos, "*", "*")))
     function: Any = _file if job.recipe == "read" else _picture
     if job.recipe == "cifar":
-        images, labels = (np.load(os.path.join(job.rows, f"{name}.npy")) for name in ("images", "labels"))
-        inputs, function = list(zip(torch.from_numpy(images), labels.tolist(), strict=True)), _pixels
+        inputs, function = list(range(job.images)), partial(_pixels, job.rows)
     litdata.optimize(function, inputs, _name(job), chunk_bytes="64MB", num_workers=2, verbose=False)
 
 
