@@ -214,21 +214,25 @@ def test_a_pickled_fetcher_reads_the_same_and_counts_for_itself(remote: Store, t
 
 
 LEAVING = """
-import sys, time
+import sys, threading, time
+import numpy as np
 import shardstream as ss
 from fsspec.implementations.memory import MemoryFileSystem
 from shardstream.shard_writer.storage import open_store
 from shardstream.shard_writer.write import WriteOptions, write_dataset
 from shardstream.tests.toy import ToySource
 write_dataset(ToySource(60), open_store("memory://x"), WriteOptions(shard_size=9_000))
-real = MemoryFileSystem.cat_file
+real, stuck = MemoryFileSystem.cat_file, threading.Event()
 def slow(self, path, **options):
-    if path.endswith(".tar") and path.endswith("4.tar"):
+    if path.endswith("4.tar"):
+        stuck.set()
         time.sleep(3600)
     return real(self, path, **options)
 MemoryFileSystem.cat_file = slow
-for batch in ss.Loader(ss.open("memory://x", cache_dir=sys.argv[1], block_bytes=2000), batch_size=4):
-    time.sleep(0.5)
+ds = ss.open("memory://x", cache_dir=sys.argv[1], block_bytes=2000)
+for batch in ss.Loader(ds, batch_size=4):
+    ds.fetcher.ahead(np.array([4]), np.array([0]))
+    stuck.wait()
     break
 print("left")
 """
