@@ -102,6 +102,17 @@ def test_local_shards_are_mapped_without_threads_or_requests(tmp_path: Path) -> 
     assert ds.fetcher.outlook == 0
 
 
+def test_the_outlook_is_short_where_blocks_wait_in_memory(remote: Store, tmp_path: Path) -> None:
+    """Or those that are read ahead push out those in use."""
+    short = shard_bytes.HELD_BLOCKS * BLOCK // 8
+    assert opened(tmp_path, 0).fetcher.outlook == short
+    full = opened(tmp_path, 20_000)
+    assert full.fetcher.outlook > 100 * short
+    for shard in range(len(full.counts)):
+        full.fetcher.member(shard, 0, "png")
+    assert full.fetcher.outlook == short
+
+
 @pytest.mark.parametrize("limit", [10**9, 0])
 def test_an_error_is_raised_by_the_batch_that_needs_the_block(
     remote: Store, tmp_path: Path, reading: Reading, limit: int
