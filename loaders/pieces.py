@@ -25,7 +25,7 @@ from .counters import Tally
 MAPPED = 1024
 """Most pieces that stay mapped."""
 HELD_BLOCKS, HELD_BYTES = 128, 512_000_000
-"""The most that a process holds in memory: of 4 MB, two or three blocks for each of 48 lanes."""
+"""The most that a process holds in memory: a window of 64 photos in each of 32 lanes lies in so many blocks of 4 MB."""
 _UNUSED_SHARE = 8
 _REMEMBERED = 4096
 log = logging.getLogger("shardstream")

@@ -106,7 +106,7 @@ def test_the_outlook_is_short_where_blocks_wait_in_memory(remote: Store, tmp_pat
     """Or those that are read ahead push out those in use."""
     short = shard_bytes.HELD_BLOCKS * BLOCK // 8
     assert opened(tmp_path, 0).fetcher.outlook == short
-    full = opened(tmp_path, 20_000)
+    full = opened(tmp_path, 8_000)
     assert full.fetcher.outlook > 100 * short
     for shard in range(len(full.counts)):
         full.fetcher.member(shard, 0, "png")
