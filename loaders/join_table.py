@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from ..errors import OptionError
 from ..shard_writer.fields import COLUMN_TYPES
+from ..shard_writer.parquet import owned, whole
 from ..shard_writer.storage import Store
 
 _TYPES: Mapping[str, pa.DataType] = {
@@ -44,10 +44,12 @@ def _read_file(url: str, on: str, key_type: pa.DataType, options: Mapping[str, A
     if not name.endswith((".parquet", ".csv")):
         raise OptionError(f"cannot join {url}: it is no .parquet and no .csv; read it yourself and give a table.")
     try:
-        data = pa.BufferReader(store.read(name))
+        data = store.read(name)
         if name.endswith(".parquet"):
-            return pq.read_table(data)
-        return pyarrow.csv.read_csv(data, convert_options=pyarrow.csv.ConvertOptions(column_types={on: key_type}))
+            return whole(data)
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(owned(data)), convert_options=pyarrow.csv.ConvertOptions(column_types={on: key_type})
+        )
     except FileNotFoundError as error:
         raise OptionError(f"there is no table {store.full(name)} to join; check the address.") from error
     except pa.ArrowException as error:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .json_shape import Shape
+from .parquet import whole
 from .storage import Store, join
 
 STAGING = ".packing"
@@ -52,7 +53,7 @@ def _path(split: str, shard: str) -> str:
 def load_fragment(store: Store, split: str, shard: str, plan: str) -> Fragment | None:
     """The fragment of a shard that was written under the same plan and still stands whole, else None."""
     try:
-        table = pq.read_table(io.BytesIO(store.read(_path(split, shard))))
+        table = whole(store.read(_path(split, shard)))
         meta = json.loads((table.schema.metadata or {})[b"shardstream"])
         fragment = Fragment(table=table.replace_schema_metadata(None), **meta)
         size = store.size(join(split, shard))

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ..errors import ManifestError
 from .fields import schema
 from .manifest import IndexEntry, SplitManifest
+from .parquet import opened
 from .storage import Store, join
 
 SHARDS_PER_FILE = 2_000  # a footer costs 1.2 to 2 kB per row group, and every reader of the file pays for it
@@ -103,7 +104,7 @@ class SplitIndex:
                 " restore it or pack again."
             )
         with _as_damage(self.store.full(path)):
-            file = pq.ParquetFile(pa.BufferReader(data))
+            file = opened(data)
         self._check_rows(entry, file)
         return file
 

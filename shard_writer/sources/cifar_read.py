@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...errors import SourceError
+from ..parquet import whole
 from .cifar_layout import CifarSpec
 from .hf_features import class_names
 from .options import some
@@ -76,7 +75,7 @@ def binary_batch(data: bytes, file: str, spec: CifarSpec) -> Batch:
 def parquet_table(data: bytes, file: str) -> pa.Table:
     """A whole parquet file in memory."""
     try:
-        return pq.read_table(io.BytesIO(data))
+        return whole(data)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
             f"{file}: {len(data):,} bytes are no readable parquet file ({error}). Download it again."

@@ -92,14 +92,16 @@ class ParquetTable:
     def _read(self, number: int, columns: list[str] | None = None) -> pa.Table:
         name = self.files[number]
         with self._damage(name), self.store.open(name) as file:
-            return pq.ParquetFile(file, metadata=self.footers()[number]).read(columns=columns)
+            return pq.ParquetFile(file, metadata=self.footers()[number]).read(columns=columns, use_threads=False)
 
     def _group(self, place: int) -> pa.Table:
         if place not in self._groups:
             number, group = self._places[place]
             name = self.files[number]
             with self._damage(name), self.store.open(name) as file:
-                self._groups[place] = pq.ParquetFile(file, metadata=self.footers()[number]).read_row_group(group)
+                self._groups[place] = pq.ParquetFile(file, metadata=self.footers()[number]).read_row_group(
+                    group, use_threads=False
+                )
             while len(self._groups) > 1 and sum(table.nbytes for table in self._groups.values()) > CACHE_BYTES:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(place)
