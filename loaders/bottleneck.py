@@ -22,6 +22,8 @@ IDLE = 0.5
 """Workers that are idle for more than this part of their time while the loop waits are not what it waits for."""
 SATURATED = 0.85
 """Processors that are busy for this part of the time with making batches have no room for another worker."""
+HELD_UP = 0.6
+"""Workers that are on a processor for less than this part of decoding and transforming compete for it."""
 _MAKING: tuple[StageName, ...] = ("fetch", "decode", "transform", "assemble")
 _LESS: Mapping[str, str] = {
     "decode": "decode less (a transform that plans its crop, smaller pictures, decode='fast') or use more processors",
@@ -115,11 +117,19 @@ def _of_making(metrics: Metrics, wait: float) -> Bottleneck:
 def _remedy(metrics: Metrics, limit: StageName) -> str:
     if limit == "fetch" and metrics.stages["fetch"].waiting > metrics.stages["fetch"].busy:
         return "storage is slow: use a cache_dir, bigger block_bytes, more workers, or a nearer bucket"
+    if limit != "fetch" and _held_up(metrics):
+        return "workers are kept off the processors: run less beside them, or use more processors"
     if _has_room(metrics):
         return f"use more workers (num_workers={_more(metrics)}; {metrics.cores} processors are there)"
     if limit == "fetch":
         return "the disk or its checksums hold it up: use a faster disk or more processors"
     return _LESS[limit]
+
+
+def _held_up(metrics: Metrics) -> bool:
+    """Whether other programs, other threads or the interpreter lock keep workers from a processor."""
+    making = sum(metrics.stages[stage].busy for stage in _MAKING)
+    return metrics.processor < HELD_UP * making
 
 
 def _has_room(metrics: Metrics) -> bool:

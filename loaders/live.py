@@ -17,13 +17,13 @@ IN_PLACE, IN_A_LOG = 0.5, 10.0
 class LiveLine:
     """Shows the metrics of the last moments. ``True``: only where stderr is a terminal; ``"always"``: as lines of a log."""
 
-    def __init__(self, metrics: Callable[[], Metrics], wanted: bool | Literal["always"]) -> None:
-        self._metrics, self._wanted = metrics, wanted
+    def __init__(self, wanted: bool | Literal["always"]) -> None:
+        self._wanted = wanted
         self._earlier: Metrics | None = None
         self._next = 0.0
         self._drawn = False
 
-    def show(self) -> None:
+    def show(self, metrics: Callable[[], Metrics]) -> None:
         """Renew the line if it is time; costs one reading of the clock, and nothing where no line is wanted."""
         if not self._wanted or perf_counter() < self._next:
             return
@@ -31,7 +31,7 @@ class LiveLine:
         if not in_place and self._wanted != "always":
             self._wanted = False
             return
-        now = self._metrics()
+        now = metrics()
         if self._earlier is not None:
             self._draw(line(now - self._earlier), in_place)
         self._earlier, self._next = now, perf_counter() + (IN_PLACE if in_place else IN_A_LOG)

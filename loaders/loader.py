@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..errors import StateError
-from .assemble import bound
+from .assemble import Assembler, bound
 from .base import Dataset
 from .batch import Batch
 from .config import LoaderConfig, LoaderOptions
@@ -45,10 +45,10 @@ class Loader:
         self.stream = Stream(ds, **given)
         if self._late is not None:
             self._late = bound(self._late, ds)
-            self.stream.assembler = _planned_only(self.stream, self._late)
+            self.stream.assembler = planned_only(self.stream.assembler, self._late)
         self.stream.meter = Meter(max(1, self.config.num_workers))
         self._loop = Loop(self.stream.meter)
-        self._live = LiveLine(self.metrics, self.config.live)
+        self._live = LiveLine(self.config.live)
         self.epoch = 0
         self._position = 0  # first position that has not been delivered
         self._resume = 0  # where the next iter begins
@@ -102,7 +102,7 @@ class Loader:
                 before = self._position
                 self._position = min(before + self.stream.config.global_batch, self.stream.size)
                 self._loop.delivered(self.stream.taken(before, self._position))
-                self._live.show()
+                self._live.show(self.metrics)
                 yield delivered
         finally:
             self._loop.enter(None)
@@ -147,9 +147,9 @@ class Loader:
         return moved.rename(self._rename)
 
 
-def _planned_only(stream: Stream, transform: Any) -> Any:
+def planned_only(assembler: Assembler, transform: Any) -> Assembler:
     """The worker's half of a device transform: decode what it plans, leave the rest to the device."""
-    return replace(stream.assembler, transform=_PlanOnly(transform) if hasattr(transform, "decode_plan") else None)
+    return replace(assembler, transform=_PlanOnly(transform) if hasattr(transform, "decode_plan") else None)
 
 
 class _PlanOnly:
