@@ -1,4 +1,4 @@
-"""``bench``: what an epoch costs. ``--simulate`` computes it without touching data."""
+"""``bench``: how fast a loader is, stage by stage; ``--simulate``: what an epoch costs, without touching data."""
 
 from __future__ import annotations
 
@@ -13,14 +13,31 @@ from ..errors import OptionError
 from ..loaders import OrderSpec, ShardDataset, Simulation, open_dataset, simulate
 from ..loaders.simulate import Scene
 from ..shard_writer.plan import parse_size
+from .bench_run import run_bench
+from .bench_table import result_table, summary
 from .commands import storage_options
 from .progress import console
 
 
 def bench(options: Namespace) -> int:
     """``shardstream bench``."""
-    if not options.simulate:
-        raise OptionError("only --simulate is there yet: it plans an epoch without touching data.")
+    return _simulated(options) if options.simulate else _measured(options)
+
+
+def _measured(options: Namespace) -> int:
+    if options.url is None:
+        raise OptionError("bench measures a dataset: give its address, or --simulate with --rows and --shards.")
+    result = run_bench(options)
+    if options.json:
+        console.print(json.dumps(result.as_dict(), indent=1), soft_wrap=True)
+        return 0
+    made_by = f"{options.workers} {options.worker_kind} workers" if options.workers else "no workers"
+    console.print(result_table(result, f"{options.url}: batches of {options.batch_size}, {options.preset}, {made_by}"))
+    console.print(summary(result), soft_wrap=True)
+    return 0
+
+
+def _simulated(options: Namespace) -> int:
     found = simulate(_scene(options))
     if options.json:
         console.print(json.dumps(found.as_dict(), indent=1), soft_wrap=True)

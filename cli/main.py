@@ -177,10 +177,19 @@ def _sheet(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _bench(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(subparsers, "bench", bench, "What an epoch costs; --simulate computes it without touching data.")
-    parser.add_argument("url", nargs="?", help="a dataset, whose shards are taken; else --rows, --shards, --row-size")
-    parser.add_argument("--simulate", action="store_true", help="locality, shuffle quality and memory of an epoch")
+    text = "How fast a loader is, stage by stage, and what limits it; --simulate: what an epoch costs, without data."
+    parser = _command(subparsers, "bench", bench, text)
+    parser.add_argument("url", nargs="?", help="a dataset; with --simulate its shards are taken, else --rows, --shards")
     parser.add_argument("--split", help="default: the only one")
+    parser.add_argument("--batch-size", type=int, default=64, help="default 64")
+    parser.add_argument("--workers", type=int, default=2, help="default 2; 0: batches are made by the loop itself")
+    parser.add_argument("--worker-kind", choices=("process", "thread"), default="process", help="default process")
+    parser.add_argument("--preset", choices=("none", *PRESETS), default="train", help="transform (default train)")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="presets train and eval: side (default 224)")
+    parser.add_argument("--device", default="cpu", help="where batches go and are transformed (default cpu)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement (default 5)")
+    parser.add_argument("--batches", type=int, help="end each measurement after so many batches")
+    parser.add_argument("--simulate", action="store_true", help="locality, shuffle quality and memory of an epoch")
     parser.add_argument("--rows", type=int, default=1_281_167, help="default 1281167")
     parser.add_argument("--shards", type=int, default=1_024, help="default 1024")
     parser.add_argument("--row-size", default="110KB", help="default 110KB")

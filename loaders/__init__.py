@@ -4,11 +4,13 @@ from . import samplers, scoring, subsets
 from .answers import AnswerVocabulary
 from .base import Dataset
 from .batch import Batch, RaggedImages
+from .bottleneck import Bottleneck
 from .config import LoaderConfig, LoaderOptions, StreamConfig, StreamOptions
 from .dataset import ShardDataset
 from .decode import DecodePlanner
 from .hf_features import hf_features
 from .loader import Loader
+from .metrics import Metrics, StageTime
 from .mix import mix
 from .mixed import MixedDataset
 from .open import open_dataset
@@ -21,17 +23,20 @@ from .world import World
 __all__ = [
     "AnswerVocabulary",
     "Batch",
+    "Bottleneck",
     "Dataset",
     "DecodePlanner",
     "EpochOrder",
     "Loader",
     "LoaderConfig",
     "LoaderOptions",
+    "Metrics",
     "MixedDataset",
     "OrderSpec",
     "RaggedImages",
     "ShardDataset",
     "Simulation",
+    "StageTime",
     "Stream",
     "StreamConfig",
     "StreamOptions",

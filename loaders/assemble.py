@@ -24,6 +24,7 @@ from .persons import body_part
 from .pictures import Pictures
 from .rows import NO_LABEL
 from .seeding import seeded
+from .stages import TRANSFORM
 
 I64 = NDArray[np.int64]
 
@@ -89,7 +90,8 @@ class Assembler:
         if self.ds.joined and self.ds.transform is None:
             batch.update(checked_fields(batch, joined_fields(self.ds, rows, size, self.annotator.view)))
         if self.transform is not None:
-            batch = self.transform(batch)
+            with TRANSFORM:
+                batch = self.transform(batch)
         return batch.rename(dict(self.config.rename)) if self.config.rename else batch
 
     def _start(self, rows: Rows, size: int) -> Batch:
@@ -155,7 +157,7 @@ class Assembler:
     def _sample_transformed(self, rows: Rows, size: int, transform: Callable[[Any], Any]) -> Any:
         values = []
         for seed, image in zip(rows.seeds, self.pictures.whole(rows), strict=True):
-            with seeded(int(seed)):
+            with seeded(int(seed)), TRANSFORM:
                 values.append(transform(image))
         return collate(values, size)
 
@@ -164,7 +166,7 @@ class Assembler:
         results: list[dict[str, Any]] = []
         for i in range(len(rows)):
             item = self.ds.read(int(rows.shards[i]), int(rows.rows[i]))
-            with seeded(int(rows.seeds[i])):
+            with seeded(int(rows.seeds[i])), TRANSFORM:
                 result = cast("Any", self.ds.transform)({name: [value] for name, value in item.items()})
             results.append({name: values[0] for name, values in result.items()})
         # samples of a mixture need not give the same fields: None keeps the others in their rows

@@ -46,6 +46,7 @@ class LoaderOptions(StreamOptions, total=False):
     persistent_workers: bool
     multiprocessing_context: str
     worker_kind: WorkerKind
+    live: bool | Literal["always"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +139,20 @@ class LoaderConfig:
     """Default: where the device is CUDA."""
     persistent_workers: bool = False
     multiprocessing_context: str | None = None
+    live: bool | Literal["always"] = False
+    """A line on stderr that shows what the loader does, where that is a terminal; ``always``: elsewhere, too."""
 
     def __post_init__(self) -> None:
         if self.num_workers < 0:
             raise OptionError(f"num_workers must be 0 or more, not {self.num_workers}.")
         if self.worker_kind not in ("process", "thread"):
             raise OptionError(f"worker_kind {self.worker_kind!r} is not one of 'process', 'thread'.")
+        if self.live not in (False, True, "always"):
+            raise OptionError(f"live {self.live!r} is not one of False, True, 'always'.")
         if self.num_workers == 0 and self.prefetch_factor is not None:
             raise OptionError(f"prefetch_factor {self.prefetch_factor} needs num_workers above 0.")
+
+    @property
+    def ahead(self) -> int:
+        """Batches that may be ready or in the making, over all workers."""
+        return self.num_workers * (self.prefetch_factor or 2)

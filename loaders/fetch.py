@@ -24,6 +24,7 @@ from .counters import Counters
 from .joined import JoinedIndex
 from .rows import OPEN_SHARDS, Recent, ShardRows, shard_rows
 from .shard_bytes import ShardBytes
+from .stages import FETCH
 
 I64 = NDArray[np.int64]
 
@@ -68,6 +69,10 @@ class Fetcher:
 
     def member(self, shard: int, row: int, name: str) -> memoryview | bytes | None:
         """Payload of one member, None where the sample lacks it."""
+        with FETCH:
+            return self._member(shard, row, name)
+
+    def _member(self, shard: int, row: int, name: str) -> memoryview | bytes | None:
         members = self.rows(shard).members[name]
         start, stop = members.extent(row)
         if start < 0:

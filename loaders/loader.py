@@ -11,10 +11,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..errors import StateError
-from .assemble import bound
+from .assemble import Assembler, bound
 from .base import Dataset
 from .batch import Batch
 from .config import LoaderConfig, LoaderOptions
+from .live import LiveLine
+from .meter import Loop, Meter
+from .metrics import Metrics
 from .seeding import worker_init_fn
 from .state import STATE_VERSION, Place
 from .stream import Stream
@@ -42,7 +45,10 @@ class Loader:
         self.stream = Stream(ds, **given)
         if self._late is not None:
             self._late = bound(self._late, ds)
-            self.stream.assembler = _planned_only(self.stream, self._late)
+            self.stream.assembler = planned_only(self.stream.assembler, self._late)
+        self.stream.meter = Meter(max(1, self.config.num_workers))
+        self._loop = Loop(self.stream.meter)
+        self._live = LiveLine(self.config.live)
         self.epoch = 0
         self._position = 0  # first position that has not been delivered
         self._resume = 0  # where the next iter begins
@@ -91,19 +97,34 @@ class Loader:
         epoch, self._position = self.epoch, self._resume
         self._resume = 0
         self.stream.set_epoch(epoch, self._position)
-        for batch in self._dataloader():
-            delivered = self._deliver(batch)
-            self._position = min(self._position + self.stream.config.global_batch, self.stream.size)
-            yield delivered
+        try:
+            for delivered in self._delivered():
+                before = self._position
+                self._position = min(before + self.stream.config.global_batch, self.stream.size)
+                self._loop.delivered(self.stream.taken(before, self._position))
+                self._live.show(self.metrics)
+                yield delivered
+        finally:
+            self._loop.enter(None)
+            self._live.close()
         if self.epoch == epoch:
             self.epoch, self._position = epoch + 1, 0
+
+    def metrics(self) -> Metrics:
+        """What each stage has cost since the loader was made; of two, the difference is a time between. Cheap."""
+        return Metrics.of(self._loop, self.config)
+
+    def _delivered(self) -> Iterator[Batch]:
+        """Batches on the device, in order."""
+        return map(
+            self._deliver, self._loop.arriving(self._dataloader(), "start" if self.config.num_workers else "wait")
+        )
 
     def _dataloader(self) -> Iterable[Batch]:
         config = self.config
         pin = self.device.type == "cuda" if config.pin_memory is None else config.pin_memory
         if config.num_workers and config.worker_kind == "thread":
-            ahead = config.num_workers * (config.prefetch_factor or 2)
-            return ThreadedBatches(self.stream, config.num_workers, ahead, pin)
+            return ThreadedBatches(self.stream, config.num_workers, config.ahead, pin)
         if self._batches is None:
             self._batches = DataLoader(
                 self.stream,
@@ -126,9 +147,9 @@ class Loader:
         return moved.rename(self._rename)
 
 
-def _planned_only(stream: Stream, transform: Any) -> Any:
+def planned_only(assembler: Assembler, transform: Any) -> Assembler:
     """The worker's half of a device transform: decode what it plans, leave the rest to the device."""
-    return replace(stream.assembler, transform=_PlanOnly(transform) if hasattr(transform, "decode_plan") else None)
+    return replace(assembler, transform=_PlanOnly(transform) if hasattr(transform, "decode_plan") else None)
 
 
 class _PlanOnly:

@@ -19,6 +19,7 @@ from PIL import Image
 from ..errors import UndecodableImage
 from .base import Dataset
 from .decode import U8, Geometry, decode_image, decode_parts
+from .stages import DECODE
 
 if TYPE_CHECKING:
     from .assemble import Rows
@@ -41,15 +42,22 @@ class Pictures:
         asked: dict[tuple[int, int], dict[Geometry | None, None]] = {}
         for place, parts in zip(places, wanted, strict=True):
             asked.setdefault(place, {}).update(dict.fromkeys(parts))
-        made = {
-            place: decode_parts(*self._data(*place), list(parts), self._orientation(*place), self.exact)
-            for place, parts in asked.items()
-        }
+        made = {place: self._decoded(place, list(parts)) for place, parts in asked.items()}
         return [[made[place][part] for part in parts] for place, parts in zip(places, wanted, strict=True)]
 
     def whole(self, rows: Rows) -> Iterator[Image.Image]:
         """Each row's picture in RGB, one after another."""
-        return (decode_image(*self._data(*place), self._orientation(*place)) for place in _places(rows))
+        return (self._image(place) for place in _places(rows))
+
+    def _decoded(self, place: tuple[int, int], parts: Wanted) -> dict[Geometry | None, U8]:
+        (data, where), orientation = self._data(*place), self._orientation(*place)
+        with DECODE:
+            return decode_parts(data, where, parts, orientation, self.exact)
+
+    def _image(self, place: tuple[int, int]) -> Image.Image:
+        (data, where), orientation = self._data(*place), self._orientation(*place)
+        with DECODE:
+            return decode_image(data, where, orientation)
 
     def _data(self, shard: int, row: int) -> tuple[memoryview | bytes, str]:
         data = self.ds.fetcher.member(shard, row, cast("str", self.ds.info.image_field))

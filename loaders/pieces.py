@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from .blocks import Span
 from .counters import Tally
+from .stages import STORAGE
 
 MAPPED = 1024
 """Most pieces that stay mapped."""
@@ -87,9 +88,11 @@ class Pieces:
                 if coming is None:
                     mine = self._loading[span] = Future[Piece]()
             if coming is None:
-                return self._loaded(span, mine)
+                with STORAGE:
+                    return self._loaded(span, mine)
             try:
-                return coming.result()
+                with STORAGE:
+                    return coming.result()
             except CancelledError:
                 continue  # whoever loaded it failed: find out ourselves why
 

@@ -11,6 +11,7 @@ from ..shard_writer.manifest import SplitManifest
 from .decode import decode_image
 from .fetch import Fetcher
 from .rows import NO_LABEL
+from .stages import DECODE
 
 Item = dict[str, Any]
 
@@ -22,7 +23,8 @@ def read_sample(fetcher: Fetcher, info: SplitManifest, joined: Sequence[str], sh
     if info.image_field is not None:
         data = fetcher.member(shard, row, info.image_field)
         place = where(fetcher, info, shard, row)
-        item["image"] = None if data is None else decode_image(data, place, int(rows.orientation[row]))
+        with DECODE:
+            item["image"] = None if data is None else decode_image(data, place, int(rows.orientation[row]))
     if rows.label is not None:
         label = int(rows.label[row])
         item["label"] = None if label == NO_LABEL else label

@@ -18,6 +18,7 @@ from .base import Dataset
 from .batch import Batch
 from .config import StreamConfig, StreamOptions
 from .epoch import Epoch
+from .meter import Measured, Meter
 from .order import ORDER_VERSION, OrderSpec, rank_positions
 from .readahead import Course, Outlook
 from .samplers.delivered import Delivered
@@ -59,6 +60,8 @@ class Stream(IterableDataset[Batch]):
             self.size, self.config.shuffle, self.config.seed, self.config.shuffle_window, self.config.shuffle_lanes
         )
         self.assembler = Assembler.of(ds, self.config)
+        self.meter: Meter | None = None
+        """Counts what the workers do; None: nothing is counted."""
         # (epoch, first position) in shared memory, so that set_epoch reaches persistent workers.
         self._place = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
@@ -103,7 +106,16 @@ class Stream(IterableDataset[Batch]):
         place = self.place
         worker = get_worker_info()
         share = (worker.id, worker.num_workers) if worker else (0, 1)
-        return BatchIterator(self, place, share, self.maker(place.epoch))
+        return BatchIterator(self, place, share, self.measured(self.maker(place.epoch)))
+
+    def measured(self, make: Callable[[int, int], Batch]) -> Callable[[int, int], Batch]:
+        """The same batches, counted where there is a meter."""
+        return make if self.meter is None else Measured(self.meter, make, self.taken, self.ds.fetcher)
+
+    def taken(self, start: int, stop: int) -> int:
+        """How many of positions [start, stop) this rank takes."""
+        world = self.config.world
+        return len(rank_positions(start, stop, world.rank, world.world_size, self.config.shuffle))
 
     def maker(self, epoch: int) -> Callable[[int, int], Batch]:
         """What turns positions [start, stop) of an epoch into this rank's batch."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import torch
 
 from .batch import Batch
+from .stages import PIN
 from .stream import Stream
 
 BatchMaker = Callable[[int], Batch]
@@ -27,11 +29,11 @@ class ThreadedBatches:
     def __iter__(self) -> Iterator[Batch]:
         place = self._stream.place
         make = self._stream.maker(place.epoch)
+        made = self._stream.measured(partial(_pinned, make) if self._pin else make)
 
         def batch(step: int) -> Batch:
             start = place.position + step * place.global_batch
-            made = make(start, min(start + place.global_batch, self._stream.size))
-            return made.pin_memory() if self._pin else made
+            return made(start, min(start + place.global_batch, self._stream.size))
 
         with ThreadPoolExecutor(self._workers, "shardstream", initializer=_one_thread_each) as pool:
             yield from _in_order(pool, batch, self._stream.steps(place.position), self._ahead)
@@ -49,6 +51,12 @@ def _in_order(pool: ThreadPoolExecutor, batch: BatchMaker, steps: int, ahead: in
     finally:
         for future in begun:
             future.cancel()
+
+
+def _pinned(make: Callable[[int, int], Batch], start: int, stop: int) -> Batch:
+    batch = make(start, stop)
+    with PIN:
+        return batch.pin_memory()
 
 
 def _one_thread_each() -> None:

@@ -1,0 +1,141 @@
+"""One stage of a loader alone: the same order, workers and batches, with everything else left out.
+
+fetch      members are read and verified and copied once, as a decoder would touch them; nothing is decoded
+decode     pictures whose bytes lie in memory are decoded, cropped and resized, and stacked to batches
+transform  the transform runs again and again on the worker's first batch
+
+Each is an ordinary ``Loader``, so its metrics are measured as those of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Unpack
+
+import numpy as np
+
+from ..errors import OptionError
+from .assemble import Assembler, Rows
+from .base import I64, Dataset, RowReader
+from .batch import Batch
+from .config import LoaderOptions
+from .counters import Counters
+from .loader import Loader, planned_only
+from .rows import ShardRows
+from .stages import TRANSFORM
+
+AloneStage = Literal["fetch", "decode", "transform"]
+HELD_ROWS, HELD_BYTES = 1024, 256_000_000
+"""The most pictures that are held in memory to be decoded, and their bytes."""
+
+
+def loader_of(stage: AloneStage, ds: Dataset, **options: Unpack[LoaderOptions]) -> Loader:
+    """A loader with the options of the whole one, on the CPU, that does one stage. Raises OptionError without pictures."""
+    if ds.info.image_field is None:
+        raise OptionError(f"split {ds.info.name!r} has no pictures, so no stage of decoding them.")
+    options["device"] = "cpu"
+    loader = Loader(held(ds) if stage == "decode" else ds, **options)
+    whole = loader.stream.assembler
+    if stage == "fetch":
+        loader.stream.assembler = _FetchAlone(**_fields(whole))
+    elif stage == "decode":
+        loader.stream.assembler = planned_only(whole, whole.transform)
+    elif whole.transform is None:
+        raise OptionError("there is no transform to run alone.")
+    else:
+        loader.stream.assembler = _TransformAlone(**_fields(whole))
+    return loader
+
+
+def _fields(assembler: Assembler) -> dict[str, Any]:
+    return {name: getattr(assembler, name) for name in Assembler.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class _FetchAlone(Assembler):
+    def batch(self, rows: Rows, size: int) -> Batch:  # noqa: ARG002 - an assembler's signature
+        image = self.ds.info.image_field or ""
+        for shard, row in zip(rows.shards.tolist(), rows.rows.tolist(), strict=True):
+            bytes(self.ds.fetcher.member(shard, row, image) or b"")
+        return Batch(key=rows.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _TransformAlone(Assembler):
+    _first: list[Batch] = field(default_factory=list)
+    """The batch that is transformed, made when it is first wanted."""
+
+    def batch(self, rows: Rows, size: int) -> Batch:
+        if not self._first:
+            whole = Assembler(self.ds, self.config, self.transform, self.annotator, self.pictures)
+            self._first.append(planned_only(whole, self.transform).batch(rows, size))
+        with TRANSFORM:
+            return Batch((self.transform or _as_it_is)(Batch(self._first[0])))
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def held(ds: Dataset) -> Dataset:
+    """The first rows of a dataset, as many as HELD_ROWS and HELD_BYTES allow, with their pictures' bytes in memory."""
+    places, kept = _first_rows(ds)
+    view = copy(ds.select(np.arange(len(places))))
+    view.fetcher = HeldFetcher(ds.fetcher, kept)
+    return view
+
+
+def _first_rows(ds: Dataset) -> tuple[I64, Mapping[tuple[int, int, str], bytes]]:
+    image, kept, nbytes = ds.info.image_field or "", dict[tuple[int, int, str], bytes](), 0
+    for index in range(min(len(ds), HELD_ROWS)):
+        shard, row = ds.locate(index)
+        data = bytes(ds.fetcher.member(shard, row, image) or b"")
+        nbytes += len(data)
+        if kept and nbytes > HELD_BYTES:
+            break
+        kept[shard, row, image] = data
+    return np.arange(len(kept)), kept
+
+
+@dataclass(slots=True)
+class HeldFetcher:
+    """Hands out members from memory where it has them; counts what it hands out. Picklable."""
+
+    reader: RowReader
+    kept: Mapping[tuple[int, int, str], bytes] = field(repr=False)
+    delivered: int = 0
+
+    def member(self, shard: int, row: int, name: str) -> memoryview | bytes | None:
+        data = self.kept.get((shard, row, name))
+        if data is None:
+            return self.reader.member(shard, row, name)
+        self.delivered += len(data)
+        return data
+
+    @property
+    def counters(self) -> Counters:
+        """What was handed out from memory; the rest is as the reader counts it."""
+        mine = self.reader.counters
+        return replace(mine, bytes_delivered=mine.bytes_delivered + self.delivered)
+
+    def rows(self, shard: int) -> ShardRows:
+        return self.reader.rows(shard)
+
+    def url(self, shard: int) -> str:
+        return self.reader.url(shard)
+
+    outlook = 0
+    """Nothing comes from storage."""
+    idle = False
+
+    @property
+    def sample_bytes(self) -> float:
+        return self.reader.sample_bytes
+
+    def begin_epoch(self) -> None:
+        """Nothing was announced."""
+
+    def ahead(self, shards: I64, rows: I64) -> None:
+        """Nothing is read ahead."""
