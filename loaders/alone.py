@@ -17,14 +17,17 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from ..errors import OptionError
-from .assemble import Assembler, Rows
+from .assemble import Assembler
 from .base import I64, Dataset, RowReader
 from .batch import Batch
 from .config import LoaderOptions
 from .counters import Counters
+from .gather import Gather
 from .loader import Loader, planned_only
+from .raw import U8
 from .rows import ShardRows
 from .stages import TRANSFORM
+from .steps import Rows
 
 AloneStage = Literal["fetch", "decode", "transform"]
 HELD_ROWS, HELD_BYTES = 1024, 256_000_000
@@ -113,6 +116,9 @@ class HeldFetcher:
             return self.reader.member(shard, row, name)
         self.delivered += len(data)
         return data
+
+    def arrays(self, found: Gather, name: str) -> U8 | None:  # noqa: ARG002 - a reader's signature
+        return None
 
     @property
     def counters(self) -> Counters:

@@ -27,7 +27,7 @@ from .samples import Item
 from .views import PART_COLUMNS, View
 
 if TYPE_CHECKING:
-    from .assemble import Rows
+    from .steps import Rows
 
 Part = Mapping[str, Any]
 _OBJECTS = "n_objects"

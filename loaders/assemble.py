@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -25,27 +25,9 @@ from .pictures import Pictures
 from .rows import NO_LABEL
 from .seeding import seeded
 from .stages import TRANSFORM
+from .steps import Rows
 
 I64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The samples of one batch on one rank; every array is (n,), n <= rows of the batch."""
-
-    shards: I64
-    rows: I64
-    index: I64
-    copies: I64
-    keys: list[str]
-    seeds: NDArray[np.uint64]
-    parts: I64
-    """Which annotation of its image each item is; -1 for the whole image."""
-    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Fields (n, ...) that the sampler adds; missing rows are 0."""
-
-    def __len__(self) -> int:
-        return len(self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +78,16 @@ class Assembler:
 
     def _start(self, rows: Rows, size: int) -> Batch:
         """Everything the index knows."""
-        found = [self.ds.fetcher.rows(int(shard)) for shard in rows.shards]
-        sizes = [shard.sizes[row] for shard, row in zip(found, rows.rows, strict=True)]
         batch = Batch(
             key=rows.keys + [""] * (size - len(rows)),
             index=padded(rows.index, size, -1),
             copy=padded(rows.copies, size, 0),
-            valid=torch.arange(size) < len(rows),
-            orig_size=padded(np.array(sizes, dtype=np.int64).reshape(-1, 2), size, 0),
+            valid=torch.from_numpy(np.arange(size) < len(rows)),
+            orig_size=padded(rows.sizes, size, 0),
             seed=padded(rows.seeds.view(np.int64), size, 0),
         )
-        if self.ds.labelled:  # of mixed parts some may have no labels
-            labels = [
-                NO_LABEL if shard.label is None else shard.label[row]
-                for shard, row in zip(found, rows.rows, strict=True)
-            ]
-            batch["label"] = padded(np.array(labels, dtype=np.int64), size, NO_LABEL)
+        if self.ds.labelled:
+            batch["label"] = padded(rows.labels, size, NO_LABEL)
         datasets = self.ds.part_numbers(rows.shards)
         if datasets is not None:
             batch["dataset"] = padded(datasets, size, -1)
@@ -134,6 +110,10 @@ class Assembler:
             batch["image"] = self._sample_transformed(rows, size, self.config.sample_transform)
             return None
         plan = self._plan(rows, batch)
+        arrays = self.pictures.arrays(rows, size) if plan is None and not self.bodies else None
+        if arrays is not None:
+            batch["image"] = arrays
+            return None
         contexts = [None if plan is None else plan_row(plan, i) for i in range(len(rows))]
         wanted: list[list[Geometry | None]] = [[context] for context in contexts]
         if self.bodies:

@@ -95,7 +95,9 @@ def _shape(value: Any) -> str:
 
 
 def padded(values: NDArray[Any], size: int, fill: int) -> Tensor:
-    """(n, ...) -> tensor (size, ...), the rows beyond n filled."""
+    """(n, ...) -> tensor (size, ...) with memory of its own, the rows beyond n filled."""
+    if len(values) == size:
+        return torch.from_numpy(values if values.base is None else values.copy())
     result = np.full((size, *values.shape[1:]), fill, dtype=values.dtype)
     result[: len(values)] = values
     return torch.from_numpy(result)

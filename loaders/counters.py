@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import threading
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from ..shard_writer.storage import Store
 
@@ -26,6 +27,18 @@ class Counters:
     """Different shards that bytes were read from."""
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """All counts, in the order above; ``astuple`` would copy each number deeply, and batches are counted one by one."""
+        return (
+            self.bytes_fetched,
+            self.bytes_delivered,
+            self.gets,
+            self.blocks_hit,
+            self.blocks_missed,
+            self.shards_opened,
+        )
+
+    @property
     def fetch_ratio(self) -> float:
         """Bytes fetched / bytes delivered."""
         return self.bytes_fetched / max(1, self.bytes_delivered)
@@ -36,10 +49,10 @@ class Counters:
         return self.gets * 1e9 / max(1, self.bytes_delivered)
 
     def __add__(self, other: Counters) -> Counters:
-        return Counters(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return Counters(*map(operator.add, self.numbers, other.numbers))
 
     def __sub__(self, earlier: Counters) -> Counters:
-        return Counters(*(now - then for now, then in zip(astuple(self), astuple(earlier), strict=True)))
+        return Counters(*map(operator.sub, self.numbers, earlier.numbers))
 
 
 class Tally:

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import UndecodableImage
 from ..shard_writer.image_facts import FORMATS, load_array
 from .decoders import fast_pixels, part_of
+from .raw import plain_array
 
 U8 = NDArray[np.uint8]
 _FILTERS = {
@@ -81,7 +82,8 @@ def decode_image(data: memoryview | bytes, where: str, orientation: int = 1) -> 
 
 def _decode(data: memoryview | bytes, where: str) -> Image.Image:
     if bytes(data[:6]) == b"\x93NUMPY":
-        return Image.fromarray(load_array(bytes(data), where)).convert("RGB")
+        array = load_array(bytes(data), where)
+        return Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array).convert("RGB")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.load()
@@ -102,6 +104,8 @@ def decode_pixels(
     ``exact``: resized by Pillow, for reference numbers; else by torchvision's byte kernel, within a grey level of it.
     """
     pixels = None if exact or orientation in _UPRIGHT else fast_pixels(data, geometry)
+    if pixels is None and geometry is None and orientation not in _UPRIGHT:
+        pixels = plain_array(data)
     if pixels is None:
         pixels = _carefully(decode_image(data, where, orientation), geometry)
     return _flipped(pixels, geometry)

@@ -21,7 +21,10 @@ from ..shard_writer.storage import Store
 from .blocks import Span
 from .cache import ShardCache
 from .counters import Counters
+from .gather import Gather, Share
 from .joined import JoinedIndex
+from .pieces import Piece
+from .raw import U8, array_table
 from .rows import OPEN_SHARDS, Recent, ShardRows, shard_rows
 from .shard_bytes import ShardBytes
 from .stages import FETCH
@@ -71,6 +74,44 @@ class Fetcher:
         """Payload of one member, None where the sample lacks it."""
         with FETCH:
             return self._member(shard, row, name)
+
+    def arrays(self, found: Gather, name: str) -> U8 | None:
+        """(n, H, W, 3) the images of a batch's rows where they are plain arrays of one shape in mapped shards, verified.
+
+        None where they are not: each member must then be asked for by itself.
+        """
+        with FETCH:
+            parts: list[U8] = []
+            for share in found.shares:
+                part = self._array_rows(share, name)
+                if part is None or (parts and part.shape[1:] != parts[0].shape[1:]):
+                    return None
+                parts.append(part)
+            pixels: U8 = found.join(parts, np.uint8)
+            return pixels
+
+    def _array_rows(self, share: Share, name: str) -> U8 | None:
+        piece, members = self._here.whole(share.shard), share.index.members[name]
+        if piece is None:
+            return None
+        if name not in piece.tables:
+            piece.tables[name] = array_table(piece.data, members)
+        table = piece.tables[name]
+        new = share.rows[members.verified[share.rows] != piece.serial]
+        if table is None or not (len(new) == 0 or table.holds(new)):
+            return None
+        if self.verify and len(new):
+            self._verify_rows(piece, share.shard, new, name)
+        members.verified[new] = piece.serial
+        self._here.tally.deliver(int(members.size[share.rows].sum()))
+        return table.take(share.rows)
+
+    def _verify_rows(self, piece: Piece, shard: int, rows: I64, name: str) -> None:
+        members = self.rows(shard).members[name]
+        starts, stops, sums = members.offset[rows], members.offset[rows] + members.size[rows], members.checksum[rows]
+        for row, start, stop, expected in zip(*(part.tolist() for part in (rows, starts, stops, sums)), strict=True):
+            if xxhash.xxh3_64_intdigest(piece.data[start:stop]) != expected:
+                self._member(shard, row, name)  # raises, with the whole story
 
     def _member(self, shard: int, row: int, name: str) -> memoryview | bytes | None:
         members = self.rows(shard).members[name]

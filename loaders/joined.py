@@ -18,9 +18,9 @@ from ..shard_writer.index import SplitIndex
 from ..shard_writer.manifest import IndexEntry
 
 if TYPE_CHECKING:
-    from .assemble import Rows
     from .base import Dataset
     from .rowset import RowSet
+    from .steps import Rows
     from .views import View
 
 LABEL = "label"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
@@ -94,7 +94,7 @@ class Measured:
         with self._lock:  # threads share the reader: what one counts here, another must not count again
             now = self._reader.counters
             read, self._read = now - self._read, now
-        for column, value in zip(range(Column.BYTES_FETCHED, len(Column)), astuple(read), strict=True):
+        for column, value in zip(range(Column.BYTES_FETCHED, len(Column)), read.numbers, strict=True):
             counts[column] += value
         counts[Column.IMAGES] += images
         counts[Column.BATCHES] += 1

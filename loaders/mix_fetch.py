@@ -10,6 +10,8 @@ import numpy as np
 
 from .base import I64, Dataset, RowReader
 from .counters import Counters
+from .gather import Gather
+from .raw import U8
 from .rows import ShardRows
 
 
@@ -32,6 +34,9 @@ class MixedFetcher:
         part = self.parts[number]
         field = part.info.image_field if name == self.image_field else name
         return None if field is None else part.fetcher.member(own, row, field)
+
+    def arrays(self, found: Gather, name: str) -> U8 | None:  # noqa: ARG002 - parts may differ in all
+        return None
 
     def url(self, shard: int) -> str:
         number, own = self.at(shard)

@@ -17,10 +17,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .blocks import Span
 from .counters import Tally
+from .raw import ArrayTable
 from .stages import STORAGE
 
 MAPPED = 1024
@@ -44,6 +45,8 @@ class Piece:
     """Whether the bytes are in this process's memory, not in a mapped file."""
     used: int = 0
     """Bytes handed out of it."""
+    tables: dict[str, ArrayTable | None] = field(default_factory=dict)
+    """Of a mapped shard: its plain arrays by field; None where a field's members are no such table."""
 
     def cut(self, start: int, stop: int) -> memoryview:
         """Bytes [start, stop) of the shard, as far as they lie in this piece."""

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..counted import text_word
 from ..shard_writer.fields import column_name
 from ..shard_writer.manifest import SplitManifest
 
@@ -70,7 +71,8 @@ class Members:
 class ShardRows:
     """Columns of one shard, row by row in tar order."""
 
-    keys: list[str]
+    keys: NDArray[np.object_]
+    """(rows,) str."""
     sizes: NDArray[np.int64]
     """(rows, 2) image height and width, as stored or upright, as the dataset was opened."""
     orientation: NDArray[np.int64]
@@ -81,6 +83,19 @@ class ShardRows:
     """Integer columns that the source declared (counts, ids), -1 where null."""
     columns: pa.Table = field(default_factory=lambda: pa.table({}), repr=False)
     """All declared columns, for samplers."""
+    _words: NDArray[np.uint64] = field(init=False, repr=False)
+    _hashed: NDArray[np.bool_] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._words = np.zeros(len(self.keys), dtype=np.uint64)
+        self._hashed = np.zeros(len(self.keys), dtype=np.bool_)
+
+    def words(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """(n,) the numbers of rows' keys, hashed when they are first asked for: most shards are read bit by bit."""
+        new = rows[~self._hashed[rows]]
+        self._words[new] = [text_word(key) for key in self.keys[new]]
+        self._hashed[new] = True  # after the words: threads share them
+        return self._words[rows]
 
 
 def shard_rows(table: pa.Table, split: SplitManifest, upright: bool = False) -> ShardRows:
@@ -90,7 +105,7 @@ def shard_rows(table: pa.Table, split: SplitManifest, upright: bool = False) -> 
     orientation = _int64(table["exif_orientation"], 1) if upright else np.ones(len(sizes), dtype=np.int64)
     lying = (orientation >= 5) & (orientation <= 8)
     return ShardRows(
-        keys=table["key"].to_pylist(),
+        keys=table["key"].to_numpy(),
         sizes=np.where(lying[:, None], sizes[:, ::-1], sizes),
         orientation=orientation,
         members={name: _members(table, name) for name in split.fields},

@@ -60,6 +60,10 @@ class ShardBytes:
             )
         return data, serial
 
+    def whole(self, shard: int) -> Piece | None:
+        """A whole mapped shard; None where shards are read in blocks."""
+        return self._whole.get(shard, self._map_shard) if self.is_mapped else None
+
     def drop(self, shard: int, start: int, stop: int) -> bool:
         """Forget what holds these bytes, on this machine's disk too: it may have rotted there, or on the way.
 

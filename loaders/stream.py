@@ -6,14 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Unpack
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ..counted import mix, text_word, uniform
 from ..errors import OptionError
-from .assemble import Assembler, Rows
+from .assemble import Assembler
 from .base import Dataset
 from .batch import Batch
 from .config import StreamConfig, StreamOptions
@@ -21,12 +18,11 @@ from .epoch import Epoch
 from .meter import Measured, Meter
 from .order import ORDER_VERSION, OrderSpec, rank_positions
 from .readahead import Course, Outlook
+from .row_plan import RowPlan
 from .samplers.delivered import Delivered
 from .state import BatchIterator, Place
+from .steps import PLANNED_ROWS, Pace, Steps
 from .views import Items, View
-
-_SAMPLE, _PART, _DATASET = text_word("sample"), text_word("part"), text_word("dataset")
-I64 = NDArray[np.int64]
 
 
 class Stream(IterableDataset[Batch]):
@@ -119,73 +115,32 @@ class Stream(IterableDataset[Batch]):
 
     def maker(self, epoch: int) -> Callable[[int, int], Batch]:
         """What turns positions [start, stop) of an epoch into this rank's batch."""
-        plan = Epoch(self.sampled.copies, self.spec, epoch)
-        return partial(self._batch, plan, self._outlook(plan))
+        plan = RowPlan(self.items, self._delivered, self.config, Epoch(self.sampled.copies, self.spec, epoch))
+        return partial(self._batch, Steps(plan.rows, self._pace()), self._outlook(plan))
 
-    def _outlook(self, epoch: Epoch) -> Outlook | None:
-        """What announces the rows of coming batches; None where shards are local and need no reading ahead."""
-        if not self.ds.fetcher.outlook:
-            return None
-        worker, world, batch = get_worker_info(), self.config.world, self.config.global_batch
-        position = int(self._place[1])
-        course = Course(
+    def _pace(self) -> Pace:
+        worker, batch, position = get_worker_info(), self.config.global_batch, int(self._place[1])
+        return Pace(
             batch=batch,
             stride=batch * (worker.num_workers if worker else 1),
             stop=min(self.size, position + self.steps(position) * batch),
-            bytes_each=self.ds.fetcher.sample_bytes * len(self.ds) / max(1, self.size) / world.world_size,
+            most=max(1, PLANNED_ROWS // self.config.rows),
         )
-        return Outlook(self.ds.fetcher, partial(self._rows, epoch), course)
 
-    def _rows(self, epoch: Epoch, start: int, stop: int) -> tuple[I64, I64]:
-        """Shards and rows of this rank's part of global batch [start, stop)."""
-        shards, items, _ = self._items(epoch, start, stop)
-        return shards, self.ds.row_numbers(shards, self.items.locate(shards, items)[0])
+    def _outlook(self, plan: RowPlan) -> Outlook | None:
+        """What announces the rows of coming batches; None where shards are local and need no reading ahead."""
+        if not self.ds.fetcher.outlook:
+            return None
+        pace, world_size = self._pace(), self.config.world.world_size
+        course = Course(
+            batch=pace.batch,
+            stride=pace.stride,
+            stop=pace.stop,
+            bytes_each=self.ds.fetcher.sample_bytes * len(self.ds) / max(1, self.size) / world_size,
+        )
+        return Outlook(self.ds.fetcher, plan.places, course)
 
-    def _items(self, epoch: Epoch, start: int, stop: int) -> tuple[I64, I64, I64]:
-        world = self.config.world
-        return epoch.locate(rank_positions(start, stop, world.rank, world.world_size, self.config.shuffle))
-
-    def _batch(self, epoch: Epoch, outlook: Outlook | None, start: int, stop: int) -> Batch:
+    def _batch(self, steps: Steps, outlook: Outlook | None, start: int, stop: int) -> Batch:
         if outlook is not None:
             outlook.reach(start)
-        shards, items, copies = self._items(epoch, start, stop)
-        places, parts = self.items.locate(shards, items)
-        rows = self.ds.row_numbers(shards, places)
-        keys = [self.ds.fetcher.rows(int(shard)).keys[row] for shard, row in zip(shards, rows, strict=True)]
-        seeds = self._seeds(epoch.number, self._words(keys, shards), parts, copies)
-        return self.assembler.batch(
-            Rows(
-                shards=shards,
-                rows=rows,
-                index=self.ds.shard_start(shards) + places,
-                copies=copies,
-                keys=keys,
-                seeds=seeds,
-                parts=self._drawn(shards, rows, seeds) if self.view.policy == "random" else parts,
-                extra=self._delivered.of(shards, items),
-            ),
-            self.config.rows,
-        )
-
-    def _drawn(self, shards: I64, rows: I64, seeds: NDArray[np.uint64]) -> I64:
-        """One part of each image, uniformly, from its seed of this epoch."""
-        column = self.view.column or ""
-        counts = np.array(
-            [self.ds.fetcher.rows(int(s)).numbers[column][row] for s, row in zip(shards, rows, strict=True)],
-            dtype=np.int64,
-        )
-        return np.floor(uniform(mix(seeds, _PART)) * counts).astype(np.int64)
-
-    def _words(self, keys: list[str], shards: I64) -> NDArray[np.uint64]:
-        """A number of each sample: of its key, and of its part where a mixture may hold the key several times."""
-        words = np.array([text_word(key) for key in keys], dtype=np.uint64)
-        datasets = self.ds.part_numbers(shards)
-        if datasets is None:
-            return words
-        return np.where(datasets > 0, mix(_DATASET, datasets.astype(np.uint64), words), words)
-
-    def _seeds(self, epoch: int, words: NDArray[np.uint64], parts: I64, copies: I64) -> NDArray[np.uint64]:
-        # Evaluation draws nothing, and must not differ between epochs even if a transform draws.
-        seeds = mix(self.config.seed, epoch if self.config.shuffle else 0, words, copies.astype(np.uint64), _SAMPLE)
-        # Each caption of an image gets a crop of its own; whole images keep the seed they always had.
-        return np.where(parts > 0, mix(seeds, _PART, np.maximum(parts, 0).astype(np.uint64)), seeds)
+        return self.assembler.batch(steps.rows(start, stop), self.config.rows)

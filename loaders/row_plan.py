@@ -1,0 +1,91 @@
+"""RowPlan: which rows a rank takes at given positions of an epoch, with everything that the index says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..counted import mix, text_word, uniform
+from .config import StreamConfig
+from .epoch import Epoch
+from .gather import Gather
+from .order import rank_positions
+from .rows import NO_LABEL
+from .steps import Rows, Span
+
+if TYPE_CHECKING:
+    from .base import Dataset
+    from .samplers.delivered import Delivered
+    from .views import Items
+
+_SAMPLE, _PART, _DATASET = text_word("sample"), text_word("part"), text_word("dataset")
+I64 = NDArray[np.int64]
+U64 = NDArray[np.uint64]
+
+
+class RowPlan:
+    """A pure function of (items, config, epoch): the same positions, the same rows, however many are asked for at once."""
+
+    def __init__(self, items: Items, delivered: Delivered, config: StreamConfig, epoch: Epoch) -> None:
+        self._items, self._delivered, self._config, self._epoch = items, delivered, config, epoch
+        self._ds: Dataset = items.ds
+
+    def places(self, start: int, stop: int) -> tuple[I64, I64]:
+        """Shards and rows of this rank's part of global batch [start, stop)."""
+        shards, items, _ = self._epoch.locate(self._positions((start, stop)))
+        return shards, self._ds.row_numbers(shards, self._items.locate(shards, items)[0])
+
+    def rows(self, spans: Sequence[Span]) -> list[Rows]:
+        """The rows of this rank's parts of global batches, planned together."""
+        positions = [self._positions(span) for span in spans]
+        stops = np.cumsum([len(part) for part in positions]).tolist()
+        together = self._rows(np.concatenate(positions))
+        return [together.cut(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
+
+    def _positions(self, span: Span) -> I64:
+        world = self._config.world
+        return rank_positions(*span, world.rank, world.world_size, self._config.shuffle)
+
+    def _rows(self, positions: I64) -> Rows:
+        shards, items, copies = self._epoch.locate(positions)
+        places, parts = self._items.locate(shards, items)
+        rows = self._ds.row_numbers(shards, places)
+        found = Gather(self._ds.fetcher, shards, rows)
+        words = found.join([share.index.words(share.rows) for share in found.shares], np.uint64)
+        seeds = self._seeds(self._told_apart(words, shards), parts, copies)
+        return Rows(
+            shards=shards,
+            rows=rows,
+            index=self._ds.shard_start(shards) + places,
+            copies=copies,
+            keys=found.take(lambda shard: shard.keys, object).tolist(),
+            seeds=seeds,
+            parts=self._drawn(found, seeds) if self._items.view.policy == "random" else parts,
+            sizes=found.take(lambda shard: shard.sizes, np.int64).reshape(-1, 2),
+            labels=found.take(lambda shard: shard.label, np.int64, NO_LABEL),  # of mixed parts some may have no labels
+            extra=self._delivered.of(shards, items),
+        )
+
+    def _drawn(self, found: Gather, seeds: U64) -> I64:
+        """One part of each image, uniformly, from its seed of this epoch."""
+        column = self._items.view.column or ""
+        counts: I64 = found.take(lambda shard: shard.numbers[column], np.int64)
+        drawn: I64 = np.floor(uniform(mix(seeds, _PART)) * counts).astype(np.int64)
+        return drawn
+
+    def _told_apart(self, words: U64, shards: I64) -> U64:
+        """A number of each sample: of its key, and of its part where a mixture may hold the key several times."""
+        datasets = self._ds.part_numbers(shards)
+        if datasets is None:
+            return words
+        return np.where(datasets > 0, mix(_DATASET, datasets.astype(np.uint64), words), words)
+
+    def _seeds(self, words: U64, parts: I64, copies: I64) -> U64:
+        # Evaluation draws nothing, and must not differ between epochs even if a transform draws.
+        epoch = self._epoch.number if self._config.shuffle else 0
+        seeds = mix(self._config.seed, epoch, words, copies.astype(np.uint64), _SAMPLE)
+        # Each caption of an image gets a crop of its own; whole images keep the seed they always had.
+        return np.where(parts > 0, mix(seeds, _PART, np.maximum(parts, 0).astype(np.uint64)), seeds)

@@ -1,0 +1,176 @@
+"""Plain arrays gathered from mapped shards: the same batches as member by member, and nothing unverified."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import shardstream as ss
+from shardstream.errors import ChecksumMismatch
+from shardstream.loaders.gather import Gather
+from shardstream.loaders.raw import array_table, plain_array
+from shardstream.loaders.rows import Members
+from shardstream.shard_writer.storage import open_store
+from shardstream.shard_writer.types import About, Record, Sample, SplitInfo
+from shardstream.shard_writer.write import WriteOptions, write_dataset
+
+SHAPE = (5, 7, 3)
+
+
+def npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def images(count: int, shape: tuple[int, ...] = SHAPE) -> list[np.ndarray]:
+    return [np.random.default_rng(i).integers(0, 256, shape, dtype=np.uint8) for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A source of images as arrays, and its one split."""
+
+    images: list[np.ndarray]
+    info: SplitInfo = field(
+        default_factory=lambda: SplitInfo(
+            name="train", image_field="npy", columns={"label": "int64"}, label_column="label", shuffle=False
+        )
+    )
+
+    def about(self) -> About:
+        return About(name="arrays", licence="CC0-1.0", classes={"label": ("a", "b")})
+
+    def splits(self) -> tuple[str, ...]:
+        return ("train",)
+
+    def split(self, name: str) -> Arrays:  # noqa: ARG002 - there is one
+        return self
+
+    def records(self) -> list[Record]:
+        return [Record(f"{number:04d}", 1000, number) for number in range(len(self.images))]
+
+    def read(self, record: Record) -> Sample:
+        label = record.where % 2
+        return Sample(record.key, npy(self.images[record.where]), {}, label, {"label": label})
+
+
+def packed(folder: Path, made: list[np.ndarray], shard_size: int = 100_000) -> ss.ShardDataset:
+    write_dataset(Arrays(made), open_store(folder), WriteOptions(shard_size=shard_size))
+    return ss.open(folder, "train")
+
+
+def batches(ds: ss.ShardDataset, **options: Any) -> list[dict[str, Any]]:
+    return list(ss.Loader(ds, batch_size=4, drop_last=False, num_workers=0, **options))
+
+
+def test_gathered_rows_are_the_arrays_that_were_packed(tmp_path: Path) -> None:
+    """In every order, with a label beside them, the last batch filled with zeros."""
+    made = images(11)
+    ds = packed(tmp_path, made, shard_size=9_000)
+    assert len(ds.counts) > 1
+    for shuffle in (False, True):
+        for batch in batches(ds, shuffle=shuffle):
+            for row, index in enumerate(batch["index"].tolist()):
+                expected = made[index].transpose(2, 0, 1) if index >= 0 else np.zeros((3, 5, 7))
+                assert np.array_equal(batch["image"][row].numpy(), expected)
+
+
+def test_they_are_taken_in_one_step_from_each_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No member is asked for by itself, and no decoder runs."""
+    ds = packed(tmp_path, images(9))
+    monkeypatch.setattr(type(ds.fetcher), "_member", None)
+    monkeypatch.setattr("shardstream.loaders.pictures.decode_parts", None)
+    assert sum(int(batch["valid"].sum()) for batch in batches(ds)) == 9
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [images(1, (4, 7, 3))[0], images(1, (5, 7, 1))[0], np.asfortranarray(images(1)[0]), images(1, (7, 5, 3))[0]],
+    ids=["smaller", "grey", "column by column", "turned"],
+)
+def test_one_array_of_another_form_sends_all_through_the_decoder(tmp_path: Path, odd: np.ndarray) -> None:
+    """Nothing is read as what it is not, though sizes and places may fit."""
+    made = [*images(5), odd]
+    ds = packed(tmp_path, made)
+    assert len(ds.counts) == 1
+    found: dict[int, Any] = {}
+    for batch in batches(ds, shuffle=False):
+        found |= {int(i): batch["image"][row] for row, i in enumerate(batch["index"]) if i >= 0}
+    for index, array in enumerate(made):
+        expected = np.broadcast_to(array.transpose(2, 0, 1), (3, *array.shape[:2]))
+        assert np.array_equal(found[index].numpy(), expected)
+
+
+@pytest.mark.parametrize("at", [3, 100, 140])
+def test_changed_bytes_are_found_before_they_are_delivered(tmp_path: Path, at: int) -> None:
+    """In the header as in the pixels; the error names the sample."""
+    ds = packed(tmp_path, images(6))
+    place = int(ds.index["npy_offset"][4].as_py())
+    shard = tmp_path / "train" / "train-000000.tar"
+    data = bytearray(shard.read_bytes())
+    data[place + at] ^= 1
+    shard.write_bytes(bytes(data))
+    with pytest.raises(ChecksumMismatch, match="0004"):
+        batches(ds)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 5), max_size=20), st.randoms(use_true_random=False))
+def test_a_gathered_column_stands_in_the_order_of_the_batch(shards: list[int], random: Any) -> None:
+    """Whatever shards the rows lie in."""
+    rows = [random.randrange(10) for _ in shards]
+
+    class Reader:
+        def rows(self, shard: int) -> Any:
+            return np.arange(10) + 100 * shard
+
+    found = Gather(Reader(), np.array(shards, dtype=np.int64), np.array(rows, dtype=np.int64))  # type: ignore[arg-type]
+    taken = found.take(lambda column: column, np.int64)  # type: ignore[arg-type, return-value]
+    assert taken.tolist() == [100 * shard + row for shard, row in zip(shards, rows, strict=True)]
+
+
+def test_a_table_needs_members_of_one_size_at_one_distance() -> None:
+    """All there, and inside of the bytes."""
+    data = memoryview(b"".join(npy(x).ljust(512, b"\0") for x in images(4)))
+    size = len(npy(images(1)[0]))
+
+    def table(offsets: list[int], sizes: list[int]) -> Any:
+        zeros = np.zeros(len(offsets))
+        return array_table(data, Members(np.array(offsets), np.array(sizes), zeros, zeros))  # type: ignore[arg-type]
+
+    assert table([0, 512, 1024, 1536], [size] * 4).take(np.array([2, 0])).shape == (2, *SHAPE)
+    assert table([0], [size]) is not None
+    for offsets, sizes in (([0, 512, 1536], [size] * 3), ([0, 512], [size, size - 1]), ([-1, 511], [size] * 2),
+                           ([512, 1024, 1536, 2048], [size] * 4), ([512, 0], [size] * 2), ([], [])):  # fmt: skip
+        assert table(offsets, sizes) is None
+
+
+def test_a_plain_array_is_what_numpy_loads() -> None:
+    """Or left to it."""
+    for array in (images(1)[0], images(1, (1, 1, 3))[0]):
+        assert np.array_equal(plain_array(npy(array)), np.load(io.BytesIO(npy(array))))  # type: ignore[arg-type]
+    for data in (npy(images(1)[0].astype(np.float32)), npy(images(1)[0])[:-1], b"", b"\x93NUMPY\x02\x00" + bytes(200)):
+        assert plain_array(data) is None
+
+
+def test_mutations_of_a_batch_do_not_reach_the_shard_or_other_batches(tmp_path: Path) -> None:
+    """Every field of a batch is its own memory."""
+    ds = packed(tmp_path, images(8))
+    loader = ss.Loader(ds, batch_size=4, num_workers=0, shuffle=False)
+    first = [{name: value.clone() for name, value in b.items() if isinstance(value, torch.Tensor)} for b in loader]
+    for batch in loader:
+        for value in batch.values():
+            if isinstance(value, torch.Tensor):
+                value.zero_()
+    loader.set_epoch(0)
+    for before, after in zip(first, loader, strict=True):
+        assert all(torch.equal(value, after[name]) for name, value in before.items())
