@@ -75,4 +75,5 @@ def test_the_picture_is_small_and_there() -> None:
     assert "(transforms.png)" in PAGE
     path = DOCS / "transforms.png"
     assert path.stat().st_size < 300_000
-    assert Image.open(path).width <= 1200
+    with Image.open(path) as picture:
+        assert picture.width <= 1200
