@@ -54,6 +54,9 @@ def test_every_crop_mode_is_timms_within_one_level(config: dict[str, Any]) -> No
     out = bytes_of(config, batch_of(Ragged([tensor(photo(*size)) for size in SIZES])))
     for row, size in enumerate(SIZES):
         assert worst(out[row], timms(config, size)) <= 1
+    if config["crop_mode"] == "border":
+        wide = SIZES.index((31, 200))
+        assert torch.equal(out[wide][:, 0, 0], timms(config, SIZES[wide])[:, 0, 0])  # the border's colour exactly
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c['crop_mode']} {c['input_size'][1:]}")
