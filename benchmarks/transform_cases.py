@@ -42,6 +42,8 @@ class Case:
     """From the uint8 batch to what both sides get; not timed."""
     whole_batch: bool = False
     """torchvision's takes the batch and its labels, not one image."""
+    ragged: bool = False
+    """Results differ in size: nothing is stacked."""
 
 
 def _to_float(*leading: nn.Module) -> v2.Compose:
@@ -50,7 +52,7 @@ def _to_float(*leading: nn.Module) -> v2.Compose:
 
 def cases(size: int) -> tuple[Case, ...]:
     """All comparisons, for images of ``size``."""
-    return (*_colours(), *_policies(), *_geometry(size))
+    return (*_colours(), *_policies(), *_geometry(size), *_detection(size), *_presets(size))
 
 
 def _colours() -> tuple[Case, ...]:
@@ -110,12 +112,53 @@ def _geometry(size: int) -> tuple[Case, ...]:
             T.RandomAffine(30, (0.1, 0.1), interpolation="bilinear"),
             v2.RandomAffine(30, (0.1, 0.1), interpolation=BILINEAR),
         ),
+        Case("vertical flip", T.RandomVerticalFlip(), v2.RandomVerticalFlip()),
+        Case("resize", T.Resize((size * 6 // 7,) * 2), v2.Resize((size * 6 // 7,) * 2)),
+        Case("center crop", T.CenterCrop(size * 6 // 7), v2.CenterCrop(size * 6 // 7)),
         Case("normalize", T.Normalize(), _to_float()),
-        Case("preset train", presets.train(size), _to_float(v2.RandomResizedCrop(size), v2.RandomHorizontalFlip())),
-        Case(
-            "preset eval", presets.eval(size * 8 // 7, size), _to_float(v2.Resize(size * 8 // 7), v2.CenterCrop(size))
-        ),
     )
+
+
+def _detection(size: int) -> tuple[Case, ...]:
+    sides = range(size, size * 3 // 2, 16)
+    window = v2.RandomCrop(size, pad_if_needed=True)
+    return (
+        Case("zoom out", T.RandomZoomOut(), v2.RandomZoomOut(), ragged=True),
+        Case("shortest size", T.RandomShortestSize(sides), v2.RandomShortestSize(list(sides)), ragged=True),
+        Case("large-scale jitter", T.LargeScaleJitter(size), v2.Compose([v2.ScaleJitter((size, size)), window])),
+    )
+
+
+def _presets(size: int) -> tuple[Case, ...]:
+    """Whole recipes; "preset imagenet v2" has its own size, 176."""
+    train, flip = _to_float(v2.RandomResizedCrop(size), v2.RandomHorizontalFlip()), v2.RandomHorizontalFlip()
+    larger, smaller = size * 8 // 7, size * 6 // 7
+    v2_crop = v2.RandomResizedCrop(176), flip, v2.TrivialAugmentWide(interpolation=BILINEAR)
+    imagenet = v2.Compose([_to_float(*v2_crop), v2.RandomErasing(0.1)])
+    cifar = _to_float(v2.RandomCrop(size, 4), flip, v2.RandAugment())
+    window = v2.RandomCrop(size, pad_if_needed=True)
+    detection = v2.Compose([v2.ScaleJitter((size, size)), window, flip, v2.ToDtype(torch.float32, scale=True)])
+    squash = v2.Resize((smaller, smaller), v2.InterpolationMode.BICUBIC)
+    mixup = v2.MixUp(alpha=1.0, num_classes=10)
+    either = v2.RandomChoice([v2.MixUp(alpha=0.2, num_classes=10), v2.CutMix(num_classes=10)])
+    return (
+        Case("preset train", presets.train(size), train),
+        Case("preset eval", presets.eval(larger, size), _to_float(v2.Resize(larger), v2.CenterCrop(size))),
+        Case("preset imagenet v2", presets.imagenet_train("v2", 10), _then(imagenet, either), whole_batch=True),
+        Case(
+            "preset cifar, RandAugment, MixUp",
+            presets.cifar_train(size, normalize="imagenet", policy="randaugment", mixing=T.MixUp(1.0, 10)),
+            _then(cifar, mixup),
+            whole_batch=True,
+        ),
+        Case("preset vqa", presets.vqa(smaller), _to_float(squash)),
+        Case("preset detection lsj", presets.detection_train("lsj", size), detection),
+    )
+
+
+def _then(one: v2.Transform, mixing: v2.Transform) -> Callable[[Tensor, Tensor], Any]:
+    """The recipe of torchvision for one image, in a loop, then its mixing of the batch."""
+    return lambda images, labels: mixing(torch.stack([one(image) for image in images]), labels)
 
 
 KORNIA: dict[str, Callable[[Any, int], nn.Module]] = {

@@ -53,6 +53,8 @@ def sides(case: Case, images: Tensor) -> dict[str, Callable[[], object]]:
     made: dict[str, Callable[[], object]] = {"ours": lambda: case.ours(batch)}
     if case.whole_batch:
         made["torchvision"] = lambda: case.torchvision(pixels, labels)
+    elif case.ragged:
+        made["torchvision"] = lambda: [case.torchvision(image) for image in pixels]
     else:
         made["torchvision"] = lambda: torch.stack([case.torchvision(image) for image in pixels])
     if (module := kornia_module(case.name, images.shape[-1])) is not None:

@@ -21,6 +21,7 @@ from .erase import RandomErasing
 from .geometry import RandomCrop, RandomHorizontalFlip, RandomResizedCrop, RandomVerticalFlip
 from .geometry_detection import LargeScaleJitter, RandomShortestSize, RandomZoomOut
 from .geometry_fixed import CenterCrop, Letterbox, Resize
+from .geometry_iou import RandomIoUCrop
 from .geometry_objects import SanitizeBoxes
 from .geometry_padding import PadBatch
 from .geometry_person import ResizeBody
@@ -59,6 +60,7 @@ __all__ = [
     "RandomGrayscale",
     "RandomHorizontalFlip",
     "RandomInvert",
+    "RandomIoUCrop",
     "RandomPosterize",
     "RandomResizedCrop",
     "RandomShortestSize",

@@ -13,6 +13,7 @@ from .compose import Compose
 from .geometry import RandomHorizontalFlip
 from .geometry_detection import LargeScaleJitter, RandomShortestSize
 from .geometry_fixed import Letterbox, Resize
+from .geometry_iou import RandomIoUCrop
 from .geometry_objects import SanitizeBoxes
 from .geometry_person import ResizeBody
 from .normalize import Normalize, NormalizeBy, ToFloat
@@ -33,13 +34,14 @@ def detection_train(
     """Torchvision's detection references; boxes, masks and keypoints move along, objects cut away are left out.
 
     "hflip": a flip. "multiscale": shorter side one of 480, 512 ... 800, the longer at most 1333, flip (DETR's, without
-    its crops). "lsj": large-scale jitter, 0.1 to 2 times what fits into ``size``, flip; one tensor (B, 3, *size), the
-    others a list of images. torchvision's models resize and normalise by themselves, so floats are 0..1 unless
-    ``normalize`` says more.
+    its crops). "ssdlite": RandomIoUCrop, flip. "lsj": large-scale jitter, 0.1 to 2 times what fits into ``size``, flip;
+    one tensor (B, 3, *size), the others a list of images. torchvision's models resize and normalise by themselves, so
+    floats are 0..1 unless ``normalize`` says more.
     """
     scales: Mapping[str, list[Transform]] = {
         "hflip": [],
         "multiscale": [RandomShortestSize(SHORT_SIDES, 1333)],
+        "ssdlite": [RandomIoUCrop()],
         "lsj": [LargeScaleJitter(size)],
     }
     if recipe not in scales:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +11,12 @@ from ..errors import OptionError
 from .base import Transform
 from .compose import Compose
 from .geometry import RandomHorizontalFlip, RandomResizedCrop
-from .geometry_fixed import CenterCrop, Resize
 from .geometry_padding import PadBatch
-from .normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from .normalize import Normalize
 from .processors_config import TIMM, read_processor
 from .processors_defaults import with_defaults
 from .processors_resize import crop_of, geometry, interpolation_of, size_of
+from .processors_timm import timm_transform
 
 Stats = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -35,7 +34,7 @@ def from_processor(source: Any, *, train: bool = False, dtype: torch.dtype = tor
     """
     kind, given = read_processor(source)
     if kind == TIMM:
-        return _timm(given, train=train, dtype=dtype)
+        return timm_transform(given, train=train, dtype=dtype)
     settings = with_defaults(kind, given)
     stats = _stats(kind, settings)
     last: list[Transform] = [] if stats is None else [Normalize(stats, dtype)]
@@ -91,24 +90,3 @@ def _target(kind: str, settings: Mapping[str, Any]) -> tuple[int, int]:
 def _pad_size(settings: Mapping[str, Any]) -> tuple[int, int] | None:
     given = settings.get("pad_size")
     return None if given is None else (int(given["height"]), int(given["width"]))
-
-
-def _timm(given: Mapping[str, Any], *, train: bool, dtype: torch.dtype) -> Compose:
-    """Timm's evaluation transform of a ``pretrained_cfg``: resize to size / crop_pct, central crop."""
-    _, height, width = given.get("input_size", (3, 224, 224))
-    how, mode = given.get("interpolation", "bicubic"), given.get("crop_mode") or "center"
-    normalize = Normalize((given.get("mean", IMAGENET_MEAN), given.get("std", IMAGENET_STD)), dtype)
-    if train:
-        return Compose([RandomResizedCrop((height, width), interpolation=how), RandomHorizontalFlip(), normalize])
-    pct = given.get("crop_pct") or 0.875
-    larger = math.floor(height / pct), math.floor(width / pct)
-    if mode == "squash":
-        resize = Resize(larger, how)
-    elif mode == "center" and larger[0] == larger[1]:
-        resize = Resize(larger[0], how)
-    else:
-        raise OptionError(
-            f"from_processor: timm's crop_mode {mode!r} with input_size {height} x {width} is not supported; 'squash'"
-            " is, and 'center' for squares"
-        )
-    return Compose([resize, CenterCrop((height, width)), normalize])

@@ -22,6 +22,7 @@ def from_targets(images: Sequence[Tensor], targets: Sequence[Target], seeds: Ten
     A target has ``boxes``, tv_tensors.BoundingBoxes in any upright format or plain XYXY (N, 4); and if you like
     ``masks`` (N, h, w), ``keypoints`` (N, 17, 3) or tv_tensors.KeyPoints (N, 17, 2), which count as visible, and any
     tensor of N rows. Every target needs the same keys. ``seeds`` int64 (B,): one for each image and epoch.
+    Raises OptionError for boxes that leave their image by more than a pixel, or were made for another canvas.
     """
     names = list(targets[0]) if targets else ["boxes"]
     for row, (image, target) in enumerate(zip(images, targets, strict=True)):
@@ -64,6 +65,23 @@ def _check(row: int, image: Tensor, target: Target, names: list[str]) -> None:
     masks = target.get("masks")
     if masks is not None and masks.shape[-2:] != image.shape[-2:]:
         raise OptionError(f"target {row}: masks are {tuple(masks.shape[-2:])}, the image {tuple(image.shape[-2:])}")
+    _require_inside(row, image, target["boxes"])
+
+
+def _require_inside(row: int, image: Tensor, given: Tensor) -> None:
+    """Refuse boxes for another picture's size; annotators' fractions of a pixel beyond the rim pass."""
+    height, width = image.shape[-2:]
+    canvas = getattr(given, "canvas_size", (height, width))
+    if tuple(canvas) != (height, width):
+        raise OptionError(f"target {row}: boxes are for a canvas of {tuple(canvas)}, the image is {(height, width)}")
+    boxes = _plain("boxes", given)
+    inside = (boxes >= -1).all(1) & (boxes <= boxes.new_tensor([width, height, width, height]) + 1).all(1)  # no NaN is
+    if not inside.all():
+        box = boxes[~inside][0].tolist()
+        raise OptionError(
+            f"target {row}: the box {box} (x0 y0 x1 y1) leaves the image, which is {height} x {width} (h, w); scale the"
+            " boxes to the image's size, or clamp them (torchvision's clamp_bounding_boxes)"
+        )
 
 
 def _plain(name: str, value: Tensor) -> Tensor:

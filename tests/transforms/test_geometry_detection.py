@@ -78,6 +78,19 @@ def test_shortest_sizes_are_torchvisions_for_each_drawn_side() -> None:
     assert ((counts - 3_000) ** 2 / 3_000).sum() < 13.8  # chi-square, 2 degrees of freedom, 0.1 %
 
 
+def test_shorter_sides_come_as_often_as_torchvisions() -> None:
+    """10,000 draws each of seven sides, two of which ``max_size`` makes alike: chi-square below its 0.1 % value."""
+    sides = [24, 32, 40, 48, 56, 64, 72]
+    ours = RandomShortestSize(sides, 80).draw(np.tile([60, 80], (10_000, 1)), u64(seeds(10_000)))
+    torch.manual_seed(4)
+    theirs, image = v2.RandomShortestSize(sides, 80), [torch.empty(3, 60, 80)]
+    drawn = np.array([theirs.make_params(image)["size"] for _ in range(10_000)])
+    counts = np.array([[(made == size).all(1).sum() for made in (ours, drawn)] for size in np.unique(drawn, axis=0)])
+    assert counts.sum(0).tolist() == [10_000, 10_000]
+    assert ((counts[:, 0] - counts[:, 1]) ** 2 / counts.sum(1)).sum() < 20.5  # five degrees of freedom
+    assert len(counts) == 6
+
+
 def test_zoomed_out_canvases_are_distributed_and_filled_as_torchvisions() -> None:
     """10,000 draws: canvas sides and the image's corner; pixels are F.pad's."""
     transform = RandomZoomOut(fill=7, p=1.0)

@@ -23,6 +23,7 @@ PAIRS: dict[str, tuple[Policy, v2.Transform]] = {
     "RandAugment": (RandAugment(2, 9), v2.RandAugment(2, 9)),
     "TrivialAugmentWide": (TrivialAugmentWide(), v2.TrivialAugmentWide()),
     "imagenet": (AutoAugment("imagenet"), v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET)),
+    "cifar10": (AutoAugment("cifar10"), v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10)),
     "svhn": (AutoAugment("svhn"), v2.AutoAugment(v2.AutoAugmentPolicy.SVHN)),
     "AugMix": (AugMix(mixture_width=1), v2.AugMix(mixture_width=1)),
 }

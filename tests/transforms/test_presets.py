@@ -90,7 +90,7 @@ def test_the_policy_of_cifar_is_cifars() -> None:
     assert isinstance(list(presets.cifar_train(mixing="cutmix"))[-1], CutMix)
 
 
-@pytest.mark.parametrize("recipe", ["hflip", "multiscale", "lsj"])
+@pytest.mark.parametrize("recipe", ["hflip", "multiscale", "ssdlite", "lsj"])
 def test_detection_trains_on_moved_objects_with_all_their_fields(recipe: str) -> None:
     """Floats 0..1, boxes inside their image, none without area; one tensor where the recipe has one size."""
     batch, _, targets = object_batch()
@@ -112,7 +112,7 @@ def test_detection_trains_on_moved_objects_with_all_their_fields(recipe: str) ->
         assert (boxes >= 0).all()
         assert (boxes <= torch.tensor([width, height, width, height])).all()
         assert len(boxes) == len(target["labels"]) == len(target["masks"]) == len(target["keypoints"])
-    if recipe != "lsj":
+    if recipe in ("hflip", "multiscale"):
         assert sum(len(target["boxes"]) for target in targets) == len(out["boxes"]) + 1
 
 
@@ -176,7 +176,7 @@ def test_questions_see_the_whole_image_as_it_was() -> None:
         (lambda: presets.imagenet_train("v3"), "recipe is 'v3'; use 'v1' or 'v2'"),
         (lambda: presets.cifar_train(policy="fast"), "policy is 'fast'; use one of randaugment"),
         (lambda: presets.cifar_train(mixing="mosaic"), "mixing is 'mosaic'; use one of mixup"),
-        (lambda: presets.detection_train("ssd"), "recipe is 'ssd'; use one of hflip, multiscale, lsj"),
+        (lambda: presets.detection_train("ssd"), "recipe is 'ssd'; use one of hflip, multiscale, ssdlite, lsj"),
     ],
 )
 def test_a_recipe_that_does_not_exist_is_refused(build: Any, message: str) -> None:

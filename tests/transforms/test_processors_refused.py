@@ -32,8 +32,10 @@ REFUSED: Mapping[str, tuple[Any, str]] = {
     "a crop of no size": ({"image_processor_type": "SegformerImageProcessor", "do_center_crop": True}, "crop_size"),
     "no such file": ("/no/such/folder", "nothing is downloaded"),
     "a number": (3, "a int holds no image processor"),
-    "timm's border": ({"input_size": [3, 8, 8], "mean": [0.5] * 3, "crop_mode": "border"}, "crop_mode 'border'"),
-    "timm's rectangle": ({"input_size": [3, 8, 9], "mean": [0.5] * 3}, "input_size 8 x 9"),
+    "a crop that timm has not": (
+        {"input_size": [3, 8, 8], "mean": [0.5] * 3, "crop_mode": "five"},
+        "crop_mode is 'five'",
+    ),
 }
 
 

@@ -241,15 +241,37 @@ def test_torchvisions_keypoints_count_as_visible_and_other_formats_become_corner
         ({"labels": torch.zeros(1)}, "target 1 has"),
         ({"boxes": torch.zeros(3, 4), "ids": torch.zeros(2)}, r"target 0: 'ids' has 2 rows; give a tensor of 3"),
         ({"boxes": torch.zeros(1, 4), "masks": torch.zeros(1, 4, 4)}, r"masks are \(4, 4\), the image \(8, 8\)"),
+        (
+            {"boxes": torch.tensor([[0.0, 2, 9.5, 6]])},
+            r"the box \[0.0, 2.0, 9.5, 6.0\] .* leaves the image, which is 8 x 8",
+        ),
+        ({"boxes": torch.tensor([[0.0, 0, 4, 4], [-1.5, 2, 4, 6]])}, r"the box \[-1.5, 2.0, 4.0, 6.0\]"),
+        ({"boxes": torch.full((1, 4), torch.nan)}, "the box .nan, nan, nan, nan."),
+        (
+            {"boxes": tv_tensors.BoundingBoxes([[1, 1, 4, 4]], format="XYXY", canvas_size=(8, 16))},
+            r"target 0: boxes are for a canvas of \(8, 16\), the image is \(8, 8\)",
+        ),
+        (
+            {"boxes": tv_tensors.BoundingBoxes([[6, 6, 8, 2]], format="CXCYWH", canvas_size=(8, 8))},
+            r"the box \[2.0, 5.0, 10.0, 7.0\]",
+        ),
     ],
 )
 def test_targets_that_contradict_themselves_are_refused(change: dict[str, Any], message: str) -> None:
-    """Other keys in another image, other numbers of rows, masks of another size."""
+    """Other keys in another image, other numbers of rows, masks of another size, boxes beyond the image."""
     plain = {"boxes": torch.zeros(1, 4)}
     first = {**plain, **change} if "labels" not in change else plain
     images = [noise(3, 8, 8), noise(3, 8, 8)]
     with pytest.raises(OptionError, match=message):
         from_targets(images, [first, {**plain, **change}], seeds(2))
+
+
+def test_boxes_may_leave_the_image_by_the_fraction_of_a_pixel_that_annotators_do() -> None:
+    """COCO's own boxes do; wide images take wide boxes, which high ones do not."""
+    boxes = torch.tensor([[-0.4, 0, 30.7, 20.9]])
+    assert torch.equal(from_targets([noise(3, 20, 30)], [{"boxes": boxes}], seeds(1))["boxes"], boxes)
+    with pytest.raises(OptionError, match="30 x 20"):
+        from_targets([noise(3, 30, 20)], [{"boxes": boxes}], seeds(1))
 
 
 def test_sanitized_objects_are_torchvisions_with_all_their_fields() -> None:
