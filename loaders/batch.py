@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..memory import blank
 from .decode import U8
 
 if TYPE_CHECKING:
@@ -111,10 +112,12 @@ def stack_images(images: Sequence[U8], rows: int, empty_hw: tuple[int, int] = (1
     shapes = {image.shape for image in images}
     if len(shapes) <= 1:
         height, width, _ = next(iter(shapes), (*empty_hw, 3))
-        batch = np.zeros((rows, 3, height, width), dtype=np.uint8)
+        batch = blank((rows, 3, height, width), torch.uint8, torch.device("cpu"))
+        batch[len(images) :] = 0
+        table = batch.numpy()
         for row, image in enumerate(images):
-            batch[row] = image.transpose(2, 0, 1)
-        return torch.from_numpy(batch)
+            table[row] = image.transpose(2, 0, 1)
+        return batch
     padded = [*images, *[np.zeros((1, 1, 3), np.uint8)] * (rows - len(images))]
     values = np.concatenate([image.transpose(2, 0, 1).ravel() for image in padded])
     return RaggedImages(torch.from_numpy(values), torch.tensor([image.shape[:2] for image in padded]))
