@@ -46,6 +46,7 @@ class LoaderOptions(StreamOptions, total=False):
     persistent_workers: bool
     multiprocessing_context: str
     worker_kind: WorkerKind
+    device_ahead: int
     live: bool | Literal["always"]
 
 
@@ -139,6 +140,8 @@ class LoaderConfig:
     """Default: where the device is CUDA."""
     persistent_workers: bool = False
     multiprocessing_context: str | None = None
+    device_ahead: int = 1
+    """Batches that are copied to a CUDA device, on a stream of their own, while the caller works on this one."""
     live: bool | Literal["always"] = False
     """A line on stderr that shows what the loader does, where that is a terminal; ``always``: elsewhere, too."""
 
@@ -147,6 +150,8 @@ class LoaderConfig:
             raise OptionError(f"num_workers must be 0 or more, not {self.num_workers}.")
         if self.worker_kind not in ("process", "thread"):
             raise OptionError(f"worker_kind {self.worker_kind!r} is not one of 'process', 'thread'.")
+        if self.device_ahead < 0:
+            raise OptionError(f"device_ahead must be 0 or more, not {self.device_ahead}.")
         if self.live not in (False, True, "always"):
             raise OptionError(f"live {self.live!r} is not one of False, True, 'always'.")
         if self.num_workers == 0 and self.prefetch_factor is not None:

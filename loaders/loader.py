@@ -15,6 +15,7 @@ from .assemble import Assembler, bound
 from .base import Dataset
 from .batch import Batch
 from .config import LoaderConfig, LoaderOptions
+from .device import Copy, ahead_of, copier_of
 from .live import LiveLine
 from .meter import Loop, Meter
 from .metrics import Metrics
@@ -115,10 +116,13 @@ class Loader:
         return Metrics.of(self._loop, self.config)
 
     def _delivered(self) -> Iterator[Batch]:
-        """Batches on the device, in order."""
-        return map(
-            self._deliver, self._loop.arriving(self._dataloader(), "start" if self.config.num_workers else "wait")
-        )
+        """Batches on the device, in order; on a CUDA device the next ones are copied meanwhile."""
+        config = self.config
+        arriving = self._loop.arriving(self._dataloader(), "start" if config.num_workers else "wait")
+        if self.device.type == "cpu":
+            return arriving
+        ahead = config.device_ahead if self.device.type == "cuda" else 0
+        return ahead_of(arriving, copier_of(self.device), ahead, self._finished)
 
     def _dataloader(self) -> Iterable[Batch]:
         config = self.config
@@ -138,10 +142,9 @@ class Loader:
             )
         return self._batches
 
-    def _deliver(self, batch: Batch) -> Batch:
-        if self.device.type == "cpu":
-            return batch
-        moved = batch.to(self.device, non_blocking=True)
+    def _finished(self, copy: Copy) -> Batch:
+        self._loop.enter("device")
+        moved = copy.arrive()
         if self._late is not None:
             moved = self._late(moved)
         return moved.rename(self._rename)

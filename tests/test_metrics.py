@@ -15,7 +15,7 @@ import shardstream as ss
 from shardstream.loaders import Metrics, pictures
 from shardstream.loaders.fetch import Fetcher
 from shardstream.loaders.metrics import LOOP_STAGES, WORKER_STAGES
-from shardstream.loaders.stages import DECODE, FETCH
+from shardstream.loaders.stages import DECODE, FETCH, Column
 
 from .toy import pack_toy
 
@@ -131,13 +131,26 @@ def test_the_queue_holds_at_most_its_limit_and_fills_while_the_loop_is_busy(
 def test_an_unmetered_stream_and_reading_by_hand_count_nothing(ds: ss.ShardDataset) -> None:
     """Stages cost nothing where nobody asks, and count on no loader's clock."""
     loader = ss.Loader(ds, batch_size=8)
-    list(ss.Stream(ds, batch_size=8))
-    with FETCH, DECODE:
-        assert ds[3]["image"].size == (10, 12)
-    found = loader.metrics()
-    assert found.images == 0
-    assert found.bottleneck.limit == ""
-    assert found.seconds == found.worker_seconds == 0
+    for epoch in range(2):
+        list(ss.Stream(ds, batch_size=8))
+        with FETCH, DECODE:
+            assert ds[3]["image"].size == (10, 12)
+        found = loader.metrics()
+        assert found.images == found.stages["decode"].times == epoch * COUNT
+        assert (found.seconds > 0) == (found.worker_seconds > 0) == (found.bottleneck.limit != "") == bool(epoch)
+        list(loader)
+
+
+@pytest.mark.parametrize("options", MADE[1:3], ids=name_of)
+def test_each_worker_counts_in_a_row_of_its_own(ds: ss.ShardDataset, options: dict[str, Any]) -> None:
+    """Two that wrote one row would lose counts."""
+    loader = ss.Loader(ds, batch_size=4, **options)
+    for _ in loader:
+        time.sleep(SLOW)
+    assert loader.stream.meter is not None
+    made = [int(loader.stream.meter.row(number)[Column.BATCHES]) for number in range(2)]
+    assert sum(made) == 15
+    assert min(made) > 0
 
 
 def test_a_loader_inside_the_loop_of_another_counts_on_its_own(ds: ss.ShardDataset) -> None:
