@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import shardstream as ss
-from shardstream.loaders import Metrics, pictures
+from shardstream.loaders import Metrics, meter, pictures
 from shardstream.loaders.fetch import Fetcher
 from shardstream.loaders.metrics import LOOP_STAGES, WORKER_STAGES
 from shardstream.loaders.stages import DECODE, FETCH, Column
@@ -101,6 +101,22 @@ def test_the_stage_that_was_made_slow_is_named(
     assert found.bottleneck.limit == stage
     for share in found.bottleneck.figures.values():
         assert f"{share:.0%}" in found.bottleneck.sentence
+
+
+def test_the_loops_time_is_that_in_loops_and_no_other(ds: ss.ShardDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own: steps of a second, an hour between epochs, a loop that is left early."""
+    now = [1.0]
+    monkeypatch.setattr(meter, "perf_counter", lambda: now[0])
+    loader = ss.Loader(ds, batch_size=10)
+    for _ in range(2):
+        for _ in loader:
+            now[0] += 1
+        now[0] += 3600
+    for _ in loader:
+        now[0] += 1
+        break
+    now[0] += 3600
+    assert loader.metrics().stages["step"].busy == loader.metrics().seconds == 13
 
 
 def test_the_difference_of_two_is_a_time_between(ds: ss.ShardDataset) -> None:
