@@ -79,6 +79,7 @@ def _loader_options(options: Namespace, ds: ShardDataset) -> LoaderOptions:
         "worker_kind": options.worker_kind,
         "persistent_workers": options.workers > 0 and options.worker_kind == "process",
         "device": options.device,
+        "decode": options.decode,
         "sampler": samplers.Natural(size=max(LONG, len(ds)), max_copies=LONG),
     }
     if options.preset != "none" and ds.info.image_field is not None:

@@ -53,6 +53,8 @@ def loader_of(stage: AloneStage, ds: Dataset, **options: Unpack[LoaderOptions]) 
     if stage == "device":
         return _device_alone(ds, options)
     options["device"] = "cpu"
+    if options.get("decode") == "gpu":
+        options["decode"] = "fast"
     loader = Loader(held(ds) if stage == "decode" else ds, **options)
     whole = loader.stream.assembler
     if stage == "decode":
@@ -92,8 +94,7 @@ class _SameBatch(Assembler):
 
     def batch(self, rows: Rows, size: int) -> Batch:
         if not self._first:
-            whole = Assembler(self.ds, self.config, self.transform, self.annotator, self.pictures)
-            made = planned_only(whole, self.transform).batch(rows, size)
+            made = planned_only(Assembler(**_fields(self)), self.transform).batch(rows, size)
             self._first.append(made.pin_memory() if self.pins else made)
         return Batch(self._first[0])
 

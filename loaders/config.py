@@ -11,7 +11,7 @@ from .order import WINDOW
 from .samplers import Natural, Sampler
 from .world import World
 
-Decode = Literal["fast", "exact"]
+Decode = Literal["fast", "exact", "gpu"]
 WorkerKind = Literal["process", "thread"]
 
 
@@ -85,7 +85,8 @@ class StreamConfig:
     """view="person": height and width of the body crop."""
     decode: Decode = "fast"
     """``fast``: only the planned window of a JPEG is decoded, and resized as torchvision resizes uint8 tensors.
-    ``exact``: as Pillow does both, for reference numbers; at most a grey level away, in rare values two."""
+    ``exact``: as Pillow does both, for reference numbers; at most a grey level away, in rare values two.
+    ``gpu`` (``Loader`` on a CUDA device): baseline JPEGs are decoded, cropped and resized there, the rest as ``fast``."""
     masks: bool = False
     """Carry objects' segmentations, so that ``batch.targets(masks=True)`` can draw them."""
 
@@ -100,8 +101,12 @@ class StreamConfig:
                 f"batch_size {self.batch_size} (per rank) and global_batch_size {self.global_batch_size} are both given;"
                 " give one."
             )
+        if self.decode == "gpu":
+            raise OptionError(
+                "decode='gpu' is for ss.Loader, which decodes after the copy; a Stream takes 'fast', 'exact'."
+            )
         if self.decode not in ("fast", "exact"):
-            raise OptionError(f"decode {self.decode!r} is not one of 'fast', 'exact'.")
+            raise OptionError(f"decode {self.decode!r} is not one of 'fast', 'exact', 'gpu'.")
         sides: tuple[int, ...] = self.body_size
         if len(sides) != 2 or min(sides) < 1:
             raise OptionError(f"body_size {self.body_size} is not (height, width), each at least 1.")

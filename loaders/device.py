@@ -15,12 +15,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from .batch import Batch, RaggedImages
+from .coded import Coded
 
 
 class Copy(Protocol):
@@ -131,15 +132,17 @@ class _CudaCopy:
     def arrive(self) -> Batch:
         stream = torch.cuda.current_stream(self.device)
         stream.wait_event(self.done)
-        for tensor in _tensors(self.batch):
+        for tensor in (tensor for value in self.batch.values() for tensor in _tensors(value)):
             if tensor.is_cuda:  # allocated for the side stream: not to be used again there before this one is done
                 tensor.record_stream(stream)
         return self.batch
 
 
-def _tensors(batch: Batch) -> Iterator[Tensor]:
-    for value in batch.values():
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, RaggedImages):
-            yield value.values
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """What of a field lies on the device."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, RaggedImages):
+        yield value.values
+    elif isinstance(value, Coded):
+        yield from _tensors(value.done)

@@ -14,6 +14,7 @@ from ..errors import StateError
 from .assemble import Assembler, bound
 from .base import Dataset
 from .batch import Batch
+from .coded import DeviceDecoder, device_decoder
 from .config import LoaderConfig, LoaderOptions
 from .device import Copy, ahead_of, copier_of
 from .live import LiveLine
@@ -43,7 +44,12 @@ class Loader:
         on_device = self.device.type != "cpu"
         self._late = given.pop("transform", None) if on_device else None
         self._rename: dict[str, str] = dict(given.pop("rename", {})) if on_device else {}
+        self._decoder: DeviceDecoder | None = None
+        if given.get("decode") == "gpu":
+            self._decoder, given["decode"] = device_decoder(self.device), "fast"  # what the GPU does not take
         self.stream = Stream(ds, **given)
+        if self._decoder is not None:
+            self.stream.assembler = self.stream.assembler.coding()
         if self._late is not None:
             self._late = bound(self._late, ds)
             self.stream.assembler = planned_only(self.stream.assembler, self._late)
@@ -145,6 +151,8 @@ class Loader:
     def _finished(self, copy: Copy) -> Batch:
         self._loop.enter("device")
         moved = copy.arrive()
+        if self._decoder is not None:
+            moved["image"] = moved["image"].decoded(self._decoder)
         if self._late is not None:
             moved = self._late(moved)
         return moved.rename(self._rename)

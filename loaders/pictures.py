@@ -18,7 +18,9 @@ from PIL import Image
 
 from ..errors import UndecodableImage
 from .base import Dataset
+from .coded import Coded, Member, coded
 from .decode import U8, Geometry, decode_image, decode_parts
+from .decoders.route import on_gpu
 from .stages import DECODE
 
 if TYPE_CHECKING:
@@ -48,6 +50,11 @@ class Pictures:
     def whole(self, rows: Rows) -> Iterator[Image.Image]:
         """Each row's picture in RGB, one after another."""
         return (self._image(place) for place in _places(rows))
+
+    def coded(self, rows: Rows, wanted: Wanted, size: int) -> Coded:
+        """Each row's picture for a GPU to decode, those that it does not take decoded here."""
+        members = [Member(*self._data(*place), self._orientation(*place)) for place in _places(rows)]
+        return coded(members, wanted, on_gpu, size)
 
     def _decoded(self, place: tuple[int, int], parts: Wanted) -> dict[Geometry | None, U8]:
         (data, where), orientation = self._data(*place), self._orientation(*place)
