@@ -20,7 +20,8 @@ from torchvision.io import ImageReadMode, decode_jpeg
 import shardstream as ss
 from shardstream.loaders import loader as loaders
 from shardstream.loaders.coded import CudaDecoder
-from shardstream.loaders.decode import Geometry
+from shardstream.loaders.decode import Geometry, decode_pixels
+from shardstream.loaders.decoders.cut import cut
 from shardstream.loaders.decoders.route import on_gpu
 from shardstream.loaders.device import PlainCopier
 
@@ -121,6 +122,41 @@ def test_files_that_a_gpu_would_get_wrong_stay_in_the_worker(photo: np.ndarray) 
     assert [on_gpu(usual, None, turn) for turn in range(10)] == [True, True, *[False] * 7, True]
 
 
+def test_colours_that_are_stored_as_rgb_stay_in_the_worker(photo: np.ndarray) -> None:
+    """Whether Adobe's marker says it or the names of the components; with Adobe's YCbCr it is taken."""
+    stored = jpeg(photo, keep_rgb=True)
+    at = stored.index(b"Adobe") - 4
+    unmarked = stored[:at] + stored[at + 16 :]
+    assert not on_gpu(unmarked, None)
+    usual = jpeg(photo)
+    for transform in (0, 1):
+        marked = usual[:2] + b"\xff\xee\x00\x0eAdobe\x00\x64\0\0\0\0" + bytes([transform]) + usual[2:]
+        with Image.open(io.BytesIO(marked)) as image:
+            assert image.info["adobe_transform"] == transform
+        assert on_gpu(marked, None) == (transform == 1)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    ("crop", "isolated"), [((5, 7, 90, 100), True), ((20, 0, 140, 120), False), ((0, 0, 64, 48), True), (None, True)]
+)
+def test_a_part_cut_on_the_device_is_the_cpus(
+    photo: np.ndarray, crop: Any, isolated: bool, interpolation: str, flip: bool
+) -> None:
+    """Bilinear within a level, bicubic within half of one on average; without a resize bit for bit."""
+    data = jpeg(photo)
+    geometry = None if crop is None else Geometry(crop, (48, 64), flip, interpolation, isolated)
+    pixels = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
+    expected = torch.from_numpy(decode_pixels(data, "here", geometry).copy()).permute(2, 0, 1)
+    difference = (cut(pixels, geometry).int() - expected.int()).abs()
+    if crop in (None, (0, 0, 64, 48)):
+        assert difference.max() == 0
+    elif interpolation == "bilinear":
+        assert difference.max() <= 1
+    assert difference.float().mean() <= 0.5
+
+
 @pytest.mark.parametrize(
     ("crop", "isolated", "interpolation", "taken"),
     [
@@ -131,6 +167,7 @@ def test_files_that_a_gpu_would_get_wrong_stay_in_the_worker(photo: np.ndarray) 
         ((-1, 7, 90, 100), True, "bilinear", False),
         ((20, 0, 140, 120), False, "bilinear", True),
         ((-20, 0, 180, 120), False, "bilinear", False),
+        ((40, 0, 200, 120), False, "bilinear", False),
     ],
 )
 def test_only_windows_inside_the_picture_are_cut_on_the_device(
