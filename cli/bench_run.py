@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import OptionError
 from ..loaders import Batch, Loader, LoaderOptions, Metrics, ShardDataset, open_dataset, samplers
-from ..loaders.alone import AloneStage, loader_of
+from ..loaders.alone import AloneStage, loader_of, stages_of
 from ..transforms import Compose, presets
 from .commands import storage_options
 from .sheet import PRESETS
@@ -66,10 +66,7 @@ def run_bench(options: Namespace) -> Result:
     trial = Trial(options.seconds, options.batches)
     ds = open_dataset(options.url, options.split, storage_options=storage_options(options.storage_option))
     given = _loader_options(options, ds)
-    stages: tuple[AloneStage, ...] = ("fetch", "decode", "transform") if "transform" in given else ("fetch", "decode")
-    if ds.info.image_field is None:
-        stages = ()
-    alone = {stage: trial.measure(loader_of(stage, ds, **given)) for stage in stages}
+    alone = {stage: trial.measure(loader_of(stage, ds, **given)) for stage in stages_of(ds, given)}
     return Result(alone, trial.measure(Loader(ds, **given)))
 
 
@@ -82,6 +79,7 @@ def _loader_options(options: Namespace, ds: ShardDataset) -> LoaderOptions:
         "worker_kind": options.worker_kind,
         "persistent_workers": options.workers > 0 and options.worker_kind == "process",
         "device": options.device,
+        "decode": options.decode,
         "sampler": samplers.Natural(size=max(LONG, len(ds)), max_copies=LONG),
     }
     if options.preset != "none" and ds.info.image_field is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from rich.table import Table
 
 from ..loaders.meter import LOOP_STAGES
@@ -18,11 +16,11 @@ def result_table(result: Result, title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "stage" else "right")
-    for row in _worker_rows(result):
-        table.add_row(*row)
+    for name in WORKER_STAGES:
+        table.add_row(name, *_alone(result, name), *_shares(result.whole, name))
     table.add_section()
-    for name in LOOP_STAGES:
-        table.add_row(f"loop: {name}", "", "", *_shares(result.whole, name))
+    for loop in LOOP_STAGES:
+        table.add_row(f"loop: {loop}", *_alone(result, loop), *_shares(result.whole, loop))
     table.add_section()
     table.add_row("whole loader", *_rates(result.whole), "", "")
     return table
@@ -38,11 +36,9 @@ def summary(result: Result) -> str:
     return "\n".join([f"{measured}; {queue}" if queue else measured, whole.bottleneck.sentence])
 
 
-def _worker_rows(result: Result) -> Iterator[tuple[str, ...]]:
-    for name in WORKER_STAGES:
-        found = next((metrics for stage, metrics in result.alone.items() if stage == name), None)
-        rates = ("", "") if found is None else _rates(found)
-        yield (name, *rates, *_shares(result.whole, name))
+def _alone(result: Result, name: StageName) -> tuple[str, str]:
+    found = next((metrics for stage, metrics in result.alone.items() if stage == name), None)
+    return ("", "") if found is None else _rates(found)
 
 
 def _rates(metrics: Metrics) -> tuple[str, str]:

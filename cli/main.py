@@ -187,6 +187,7 @@ def _bench(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--preset", choices=("none", *PRESETS), default="train", help="transform (default train)")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="presets train and eval: side (default 224)")
     parser.add_argument("--device", default="cpu", help="where batches go and are transformed (default cpu)")
+    parser.add_argument("--decode", choices=("fast", "exact", "gpu"), default="fast", help="default fast")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement (default 5)")
     parser.add_argument("--batches", type=int, help="end each measurement after so many batches")
     parser.add_argument("--simulate", action="store_true", help="locality, shuffle quality and memory of an epoch")

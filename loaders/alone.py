@@ -3,6 +3,7 @@
 fetch      members are read and verified and copied once, as a decoder would touch them; nothing is decoded
 decode     pictures whose bytes lie in memory are decoded, cropped and resized, and stacked to batches
 transform  the transform runs again and again on the worker's first batch
+device     the first batch is moved to the device again and again, and transformed there
 
 Each is an ordinary ``Loader``, so its metrics are measured as those of the whole.
 """
@@ -12,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Unpack, cast
 
 import numpy as np
+import torch
 
 from ..errors import OptionError
 from .assemble import Assembler
@@ -29,26 +31,48 @@ from .rows import ShardRows
 from .stages import TRANSFORM
 from .steps import Rows
 
-AloneStage = Literal["fetch", "decode", "transform"]
+AloneStage = Literal["fetch", "decode", "transform", "device"]
+_OF_WORKERS = ("num_workers", "worker_kind", "prefetch_factor", "persistent_workers", "multiprocessing_context")
 HELD_ROWS, HELD_BYTES = 1024, 256_000_000
 """The most pictures that are held in memory to be decoded, and their bytes."""
 
 
-def loader_of(stage: AloneStage, ds: Dataset, **options: Unpack[LoaderOptions]) -> Loader:
-    """A loader with the options of the whole one, on the CPU, that does one stage. Raises OptionError without pictures."""
+def stages_of(ds: Dataset, options: LoaderOptions) -> tuple[AloneStage, ...]:
+    """The stages that a loader with these options goes through, and that can be measured alone."""
     if ds.info.image_field is None:
-        raise OptionError(f"split {ds.info.name!r} has no pictures, so no stage of decoding them.")
+        return ()
+    on_device = torch.device(options.get("device", "cpu")).type != "cpu"
+    last: tuple[AloneStage, ...] = ("device",) if on_device else ("transform",) if "transform" in options else ()
+    return ("fetch", "decode", *last)
+
+
+def loader_of(stage: AloneStage, ds: Dataset, **options: Unpack[LoaderOptions]) -> Loader:
+    """A loader with the options of the whole one that does one stage, on the CPU but for ``device``.
+
+    Raises OptionError where the whole loader has no such stage.
+    """
+    if stage not in stages_of(ds, options):
+        raise OptionError(f"a loader of {ds.info.name!r} with these options has no stage {stage!r} to run alone.")
+    if stage == "device":
+        return _device_alone(ds, options)
     options["device"] = "cpu"
+    if options.get("decode") == "gpu":
+        options["decode"] = "fast"
     loader = Loader(held(ds) if stage == "decode" else ds, **options)
     whole = loader.stream.assembler
-    if stage == "fetch":
-        loader.stream.assembler = _FetchAlone(**_fields(whole))
-    elif stage == "decode":
+    if stage == "decode":
         loader.stream.assembler = planned_only(whole, whole.transform)
-    elif whole.transform is None:
-        raise OptionError("there is no transform to run alone.")
     else:
-        loader.stream.assembler = _TransformAlone(**_fields(whole))
+        kind = _FetchAlone if stage == "fetch" else _TransformAlone
+        loader.stream.assembler = kind(**_fields(whole))
+    return loader
+
+
+def _device_alone(ds: Dataset, options: LoaderOptions) -> Loader:
+    """Without workers: they would only hand over the same batch."""
+    alone = cast("LoaderOptions", {name: value for name, value in options.items() if name not in _OF_WORKERS})
+    loader = Loader(ds, **alone)
+    loader.stream.assembler = _SameBatch(**_fields(loader.stream.assembler), pins=loader.device.type == "cuda")
     return loader
 
 
@@ -66,16 +90,24 @@ class _FetchAlone(Assembler):
 
 
 @dataclass(frozen=True, slots=True)
-class _TransformAlone(Assembler):
+class _SameBatch(Assembler):
+    pins: bool = False
     _first: list[Batch] = field(default_factory=list)
-    """The batch that is transformed, made when it is first wanted."""
+    """The batch that is delivered each time, made when it is first wanted."""
 
     def batch(self, rows: Rows, size: int) -> Batch:
         if not self._first:
-            whole = Assembler(self.ds, self.config, self.transform, self.annotator, self.pictures)
-            self._first.append(planned_only(whole, self.transform).batch(rows, size))
+            made = planned_only(Assembler(**_fields(self)), self.transform).batch(rows, size)
+            self._first.append(made.pin_memory() if self.pins else made)
+        return Batch(self._first[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _TransformAlone(_SameBatch):
+    def batch(self, rows: Rows, size: int) -> Batch:
+        batch = _SameBatch.batch(self, rows, size)
         with TRANSFORM:
-            return Batch((self.transform or _as_it_is)(Batch(self._first[0])))
+            return Batch((self.transform or _as_it_is)(batch))
 
 
 def _as_it_is(batch: Batch) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -39,6 +39,8 @@ class Assembler:
     transform: Callable[[Any], Any] | None
     annotator: Annotator
     pictures: Pictures
+    for_gpu: bool = False
+    """Leave JPEGs as they are where a GPU decodes them: ``image`` is a ``Coded``."""
 
     @classmethod
     def of(cls, ds: Dataset, config: StreamConfig) -> Assembler:
@@ -56,6 +58,16 @@ class Assembler:
                 " turn it away from its body. Use transform=, which moves both, or view='person:all'."
             )
         return cls(ds, config, bound(config.transform, ds), annotator, Pictures(ds, config.decode == "exact"))
+
+    def coding(self) -> Assembler:
+        """The same for a GPU that decodes; raises OptionError where somebody needs the pixels in the worker."""
+        whole = self.ds.transform or self.config.sample_transform
+        if whole is not None or self.bodies or self.ds.info.image_field is None:
+            raise OptionError(
+                "decode='gpu' leaves JPEGs to the device, and with_transform, sample_transform and view='person' need"
+                " pixels before: use decode='fast'."
+            )
+        return replace(self, for_gpu=True)
 
     @property
     def bodies(self) -> bool:
@@ -119,8 +131,11 @@ class Assembler:
         if self.bodies:
             for row, person in zip(wanted, parts, strict=True):
                 row.append(body_part(person, self.config.body_size, row[0]))
-        pixels = self.pictures.parts(rows, wanted)
-        batch["image"] = stack_images([row[0] for row in pixels], size, (1, 1) if plan is None else plan.out_hw)
+        if self.for_gpu:
+            batch["image"] = self.pictures.coded(rows, contexts, size)
+        else:
+            pixels = self.pictures.parts(rows, wanted)
+            batch["image"] = stack_images([row[0] for row in pixels], size, (1, 1) if plan is None else plan.out_hw)
         if self.bodies:
             batch["body"] = stack_images([row[1] for row in pixels], size, self.config.body_size)
         if plan is not None:

@@ -60,7 +60,7 @@ class Batch(dict[str, Any]):
         """Move every tensor to a device; ``seed`` stays, since parameters are drawn on the CPU."""
         moved = Batch(self)
         for name, value in self.items():
-            if name != "seed" and isinstance(value, Tensor | RaggedImages):
+            if name != "seed" and hasattr(value, "pin_memory"):
                 moved[name] = value.to(device, non_blocking=non_blocking)
         return moved
 

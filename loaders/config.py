@@ -11,7 +11,7 @@ from .order import WINDOW
 from .samplers import Natural, Sampler
 from .world import World
 
-Decode = Literal["fast", "exact"]
+Decode = Literal["fast", "exact", "gpu"]
 WorkerKind = Literal["process", "thread"]
 
 
@@ -46,6 +46,7 @@ class LoaderOptions(StreamOptions, total=False):
     persistent_workers: bool
     multiprocessing_context: str
     worker_kind: WorkerKind
+    device_ahead: int
     live: bool | Literal["always"]
 
 
@@ -84,7 +85,8 @@ class StreamConfig:
     """view="person": height and width of the body crop."""
     decode: Decode = "fast"
     """``fast``: only the planned window of a JPEG is decoded, and resized as torchvision resizes uint8 tensors.
-    ``exact``: as Pillow does both, for reference numbers; at most a grey level away, in rare values two."""
+    ``exact``: as Pillow does both, for reference numbers; at most a grey level away, in rare values two.
+    ``gpu`` (``Loader`` on a CUDA device): baseline JPEGs are decoded, cropped and resized there, the rest as ``fast``."""
     masks: bool = False
     """Carry objects' segmentations, so that ``batch.targets(masks=True)`` can draw them."""
 
@@ -99,8 +101,12 @@ class StreamConfig:
                 f"batch_size {self.batch_size} (per rank) and global_batch_size {self.global_batch_size} are both given;"
                 " give one."
             )
+        if self.decode == "gpu":
+            raise OptionError(
+                "decode='gpu' is for ss.Loader, which decodes after the copy; a Stream takes 'fast', 'exact'."
+            )
         if self.decode not in ("fast", "exact"):
-            raise OptionError(f"decode {self.decode!r} is not one of 'fast', 'exact'.")
+            raise OptionError(f"decode {self.decode!r} is not one of 'fast', 'exact', 'gpu'.")
         sides: tuple[int, ...] = self.body_size
         if len(sides) != 2 or min(sides) < 1:
             raise OptionError(f"body_size {self.body_size} is not (height, width), each at least 1.")
@@ -139,6 +145,8 @@ class LoaderConfig:
     """Default: where the device is CUDA."""
     persistent_workers: bool = False
     multiprocessing_context: str | None = None
+    device_ahead: int = 1
+    """Batches that are copied to a CUDA device, on a stream of their own, while the caller works on this one."""
     live: bool | Literal["always"] = False
     """A line on stderr that shows what the loader does, where that is a terminal; ``always``: elsewhere, too."""
 
@@ -147,6 +155,8 @@ class LoaderConfig:
             raise OptionError(f"num_workers must be 0 or more, not {self.num_workers}.")
         if self.worker_kind not in ("process", "thread"):
             raise OptionError(f"worker_kind {self.worker_kind!r} is not one of 'process', 'thread'.")
+        if self.device_ahead < 0:
+            raise OptionError(f"device_ahead must be 0 or more, not {self.device_ahead}.")
         if self.live not in (False, True, "always"):
             raise OptionError(f"live {self.live!r} is not one of False, True, 'always'.")
         if self.num_workers == 0 and self.prefetch_factor is not None:

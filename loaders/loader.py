@@ -14,7 +14,9 @@ from ..errors import StateError
 from .assemble import Assembler, bound
 from .base import Dataset
 from .batch import Batch
+from .coded import DeviceDecoder, device_decoder
 from .config import LoaderConfig, LoaderOptions
+from .device import Copy, ahead_of, copier_of
 from .live import LiveLine
 from .meter import Loop, Meter
 from .metrics import Metrics
@@ -42,7 +44,12 @@ class Loader:
         on_device = self.device.type != "cpu"
         self._late = given.pop("transform", None) if on_device else None
         self._rename: dict[str, str] = dict(given.pop("rename", {})) if on_device else {}
+        self._decoder: DeviceDecoder | None = None
+        if given.get("decode") == "gpu":
+            self._decoder, given["decode"] = device_decoder(self.device), "fast"  # what the GPU does not take
         self.stream = Stream(ds, **given)
+        if self._decoder is not None:
+            self.stream.assembler = self.stream.assembler.coding()
         if self._late is not None:
             self._late = bound(self._late, ds)
             self.stream.assembler = planned_only(self.stream.assembler, self._late)
@@ -115,10 +122,13 @@ class Loader:
         return Metrics.of(self._loop, self.config)
 
     def _delivered(self) -> Iterator[Batch]:
-        """Batches on the device, in order."""
-        return map(
-            self._deliver, self._loop.arriving(self._dataloader(), "start" if self.config.num_workers else "wait")
-        )
+        """Batches on the device, in order; on a CUDA device the next ones are copied meanwhile."""
+        config = self.config
+        arriving = self._loop.arriving(self._dataloader(), "start" if config.num_workers else "wait")
+        if self.device.type == "cpu":
+            return arriving
+        ahead = config.device_ahead if self.device.type == "cuda" else 0
+        return ahead_of(arriving, copier_of(self.device), ahead, self._finished)
 
     def _dataloader(self) -> Iterable[Batch]:
         config = self.config
@@ -139,10 +149,11 @@ class Loader:
             )
         return self._batches
 
-    def _deliver(self, batch: Batch) -> Batch:
-        if self.device.type == "cpu":
-            return batch
-        moved = batch.to(self.device, non_blocking=True)
+    def _finished(self, copy: Copy) -> Batch:
+        self._loop.enter("device")
+        moved = copy.arrive()
+        if self._decoder is not None:
+            moved["image"] = moved["image"].decoded(self._decoder)
         if self._late is not None:
             moved = self._late(moved)
         return moved.rename(self._rename)

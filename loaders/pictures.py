@@ -20,7 +20,9 @@ from torch import Tensor
 from ..errors import UndecodableImage
 from .base import Dataset
 from .batch import padded
+from .coded import Coded, Member, coded
 from .decode import U8, Geometry, decode_image, decode_parts
+from .decoders.route import on_gpu
 from .gather import Gather
 from .stages import DECODE
 
@@ -62,6 +64,11 @@ class Pictures:
     def whole(self, rows: Rows) -> Iterator[Image.Image]:
         """Each row's picture in RGB, one after another."""
         return (self._image(place) for place in _places(rows))
+
+    def coded(self, rows: Rows, wanted: Wanted, size: int) -> Coded:
+        """Each row's picture for a GPU to decode, those that it does not take decoded here."""
+        members = [Member(*self._data(*place), self._orientation(*place)) for place in _places(rows)]
+        return coded(members, wanted, on_gpu, size)
 
     def _decoded(self, place: tuple[int, int], parts: Wanted) -> dict[Geometry | None, U8]:
         (data, where), orientation = self._data(*place), self._orientation(*place)

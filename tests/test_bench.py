@@ -9,7 +9,7 @@ import pytest
 
 import shardstream as ss
 from shardstream.cli import main
-from shardstream.loaders.alone import held, loader_of
+from shardstream.loaders.alone import held, loader_of, stages_of
 
 from .toy import pack_toy
 
@@ -71,6 +71,30 @@ def test_the_command_prints_every_stage_and_the_sentence(
     assert found["whole"]["batches"] == 6
     assert found["whole"]["images"] == 48
     assert found["whole"]["bottleneck"]["sentence"]
+
+
+def test_the_device_alone_gets_one_batch_again_and_again(ds: ss.ShardDataset) -> None:
+    """One batch is read and decoded, all are moved and transformed on the device."""
+    calls: list[str] = []
+
+    def transform(batch: ss.Batch) -> ss.Batch:
+        calls.append(batch["image"].device.type)
+        return batch
+
+    loader = loader_of("device", ds, batch_size=8, shuffle=True, transform=transform, device="meta", num_workers=2)
+    list(loader)
+    found = loader.metrics()
+    assert calls == ["meta"] * 5
+    assert (found.images, found.stages["decode"].times) == (40, 8)
+    assert found.stages["device"].busy > 0
+
+
+def test_a_stage_that_a_loader_does_not_have_is_refused(ds: ss.ShardDataset) -> None:
+    """Without a transform, or on the CPU."""
+    assert stages_of(ds, {}) == ("fetch", "decode")
+    for stage in ("transform", "device"):
+        with pytest.raises(ss.OptionError, match=stage):
+            loader_of(stage, ds, batch_size=8)
 
 
 @pytest.mark.parametrize(

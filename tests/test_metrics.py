@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import shardstream as ss
-from shardstream.loaders import Metrics, pictures
+from shardstream.loaders import Metrics, meter, pictures
 from shardstream.loaders.fetch import Fetcher
 from shardstream.loaders.metrics import LOOP_STAGES, WORKER_STAGES
-from shardstream.loaders.stages import DECODE, FETCH
+from shardstream.loaders.stages import DECODE, FETCH, Column
 
 from .toy import pack_toy
 
@@ -51,7 +51,7 @@ def name_of(options: dict[str, Any]) -> str:
 @pytest.mark.parametrize("options", MADE, ids=name_of)
 def test_every_picture_is_counted_once_wherever_it_was_decoded(ds: ss.ShardDataset, options: dict[str, Any]) -> None:
     """Two epochs, in this process, in threads, and in processes that end, live on or are spawned."""
-    found = measured(ds, 2, transform=ss.presets.cifar_train(size=8, padding=2), **options)
+    found = measured(ds, 2, transform=ss.transforms.RandomHorizontalFlip(), **options)
     assert (found.images, found.batches) == (2 * COUNT, 16)
     assert found.stages["decode"].times == found.stages["fetch"].times == 2 * COUNT
     assert found.stages["transform"].times == found.stages["assemble"].times == 16
@@ -103,6 +103,22 @@ def test_the_stage_that_was_made_slow_is_named(
         assert f"{share:.0%}" in found.bottleneck.sentence
 
 
+def test_the_loops_time_is_that_in_loops_and_no_other(ds: ss.ShardDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own: steps of a second, an hour between epochs, a loop that is left early."""
+    now = [1.0]
+    monkeypatch.setattr(meter, "perf_counter", lambda: now[0])
+    loader = ss.Loader(ds, batch_size=10)
+    for _ in range(2):
+        for _ in loader:
+            now[0] += 1
+        now[0] += 3600
+    for _ in loader:
+        now[0] += 1
+        break
+    now[0] += 3600
+    assert loader.metrics().stages["step"].busy == loader.metrics().seconds == 13
+
+
 def test_the_difference_of_two_is_a_time_between(ds: ss.ShardDataset) -> None:
     """Each figure of the second epoch alone."""
     loader = ss.Loader(ds, batch_size=8)
@@ -131,13 +147,26 @@ def test_the_queue_holds_at_most_its_limit_and_fills_while_the_loop_is_busy(
 def test_an_unmetered_stream_and_reading_by_hand_count_nothing(ds: ss.ShardDataset) -> None:
     """Stages cost nothing where nobody asks, and count on no loader's clock."""
     loader = ss.Loader(ds, batch_size=8)
-    list(ss.Stream(ds, batch_size=8))
-    with FETCH, DECODE:
-        assert ds[3]["image"].size == (10, 12)
-    found = loader.metrics()
-    assert found.images == 0
-    assert found.bottleneck.limit == ""
-    assert found.seconds == found.worker_seconds == 0
+    for epoch in range(2):
+        list(ss.Stream(ds, batch_size=8))
+        with FETCH, DECODE:
+            assert ds[3]["image"].size == (10, 12)
+        found = loader.metrics()
+        assert found.images == found.stages["decode"].times == epoch * COUNT
+        assert (found.seconds > 0) == (found.worker_seconds > 0) == (found.bottleneck.limit != "") == bool(epoch)
+        list(loader)
+
+
+@pytest.mark.parametrize("options", MADE[1:3], ids=name_of)
+def test_each_worker_counts_in_a_row_of_its_own(ds: ss.ShardDataset, options: dict[str, Any]) -> None:
+    """Two that wrote one row would lose counts."""
+    loader = ss.Loader(ds, batch_size=4, **options)
+    for _ in loader:
+        time.sleep(SLOW)
+    assert loader.stream.meter is not None
+    made = [int(loader.stream.meter.row(number)[Column.BATCHES]) for number in range(2)]
+    assert sum(made) == 15
+    assert min(made) > 0
 
 
 def test_a_loader_inside_the_loop_of_another_counts_on_its_own(ds: ss.ShardDataset) -> None:
