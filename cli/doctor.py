@@ -36,12 +36,12 @@ def _findings(options: Namespace) -> Iterator[Finding]:
     store = None if options.url is None else open_store(options.url, storage_options(options.storage_option))
     mounts = [doctor_mount.examine(given, store) for given in options.mount]
     yield from mounts
-    nbytes = None
+    nbytes, is_cached = None, True
     if store is not None and not _behind_wrong(store, options.mount, mounts):
         found = doctor_bucket.examine(store, options.quick)
         yield from found.findings
-        nbytes = found.bytes
-    if store is None or not store.is_local or doctor_mount.is_below(store.url, options.mount):
+        nbytes, is_cached = found.bytes, not store.is_mapped
+    if is_cached:
         yield doctor_machine.cache(_folder(options), parse_size(options.cache_bytes), nbytes)
     yield doctor_machine.shared_memory()
     if not options.quick:

@@ -2,7 +2,7 @@
 # Mount the bucket where one is named, become an ordinary user, run the command.
 #
 #   MOUNT_BUCKET   bucket or bucket/prefix, mounted read-only by mount-s3 where that is installed, else by rclone.
-#                  Needs user 0, SYS_ADMIN, SETUID, SETGID and /dev/fuse; the command runs as user 10001 all the same.
+#                  Needs user 0, SYS_ADMIN, SETUID, SETGID, KILL, /dev/fuse; the command runs as user 10001 all the same.
 #   MOUNT_POINT    default /mnt/data
 #
 # Credentials are found where every AWS client looks: the environment, AWS_SHARED_CREDENTIALS_FILE, a role.
