@@ -4,6 +4,7 @@
 #   MOUNT_BUCKET   bucket or bucket/prefix, mounted read-only by mount-s3 where that is installed, else by rclone.
 #                  Needs user 0, SYS_ADMIN, SETUID, SETGID, KILL, /dev/fuse; the command runs as user 10001 all the same.
 #   MOUNT_POINT    default /mnt/data
+#   MOUNT_PATIENCE seconds until a mount that is not ready, or does not answer, counts as failed; default 30
 #
 # Credentials are found where every AWS client looks: the environment, AWS_SHARED_CREDENTIALS_FILE, a role.
 # They are never an argument, so neither `ps` nor a log shows them.
@@ -12,6 +13,7 @@ set -eu
 user=10001
 point="${MOUNT_POINT:-/mnt/data}"
 bucket="${MOUNT_BUCKET:-}"
+patience="${MOUNT_PATIENCE:-30}"
 server=""
 
 fail() {
@@ -40,9 +42,9 @@ mount_by_rclone() {
   export RCLONE_CONFIG_MOUNTED_TYPE=s3 RCLONE_CONFIG_MOUNTED_ENV_AUTH=true
   export RCLONE_CONFIG_MOUNTED_PROVIDER="${MOUNT_PROVIDER:-$([ -n "${AWS_ENDPOINT_URL:-}" ] && echo Other || echo AWS)}"
   export RCLONE_CONFIG_MOUNTED_ENDPOINT="${AWS_ENDPOINT_URL:-}" RCLONE_CONFIG_MOUNTED_REGION="${AWS_REGION:-}"
-  # Few and large requests; no disk cache below ours.
+  # Few and large requests; no disk cache below ours. The slash: a prefix is not looked for as an object first.
   exec setsid rclone mount --config /dev/null --read-only --allow-other --vfs-cache-mode off --buffer-size 16M \
-    --contimeout 10s --timeout 30s --low-level-retries 5 --log-level ERROR "mounted:$bucket" "$point"
+    --contimeout 10s --timeout 30s --low-level-retries 3 --log-level ERROR "mounted:${bucket%/}/" "$point"
 }
 
 # Its own session: a signal for the command must not take the mount away while the last batches are read.
@@ -58,11 +60,12 @@ mount_bucket() {
     kill -0 "$server" 2>/dev/null || fail "s3://$bucket could not be mounted on $point: see the lines above; without" \
       "SYS_ADMIN (docker run --cap-add SYS_ADMIN) nothing can be."
     tries=$((tries + 1))
-    [ "$tries" -le 300 ] || fail "s3://$bucket was not mounted on $point within 30 s."
+    [ "$tries" -le $((patience * 10)) ] || fail "s3://$bucket was not mounted on $point within $patience s."
     sleep 0.1
   done
-  timeout 30 ls "$point" >/dev/null || fail "s3://$bucket is mounted on $point but cannot be listed: check the bucket's" \
-    "name, the credentials and AWS_ENDPOINT_URL; shardstream doctor s3://$bucket tells which."
+  listing="$(timeout "$patience" ls -A "$point")" || fail "s3://$bucket is mounted on $point but cannot be listed: check" \
+    "the credentials and AWS_ENDPOINT_URL; shardstream doctor s3://$bucket tells which."
+  [ -n "$listing" ] || fail "s3://$bucket is mounted on $point and shows nothing: check the bucket's name and the prefix."
 }
 
 unmount() {
