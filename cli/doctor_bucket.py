@@ -165,4 +165,4 @@ def _refused(response: Mapping[str, Any], bucket: str, url: str, place: str) -> 
     if code not in ANSWERS:
         return Finding("bucket", "wrong", f"{place} answers {code} to {url}.", "Look the code up in its documentation.")
     text, advice = (part.format(bucket=bucket, url=url, place=place) for part in ANSWERS[code])
-    return Finding("bucket", "wrong", f"{text[0].upper()}{text[1:]}" if text[0] != "{" else text, advice)
+    return Finding("bucket", "wrong", text, advice)

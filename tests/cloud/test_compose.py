@@ -182,9 +182,5 @@ def test_the_keys_are_drawn_anew_and_never_twice(tmp_path: Path) -> None:
     assert texts[0] == texts[2] != texts[1]
     assert len(texts[0].split()[-1]) == 40
     assert folders[0].stat().st_mode & 0o777 == 0o700
-    assert (
-        shutil.which("git") is None
-        or not subprocess.run(
-            ["git", "check-ignore", "-q", "docker/secrets/credentials"], cwd=ROOT, check=False
-        ).returncode
-    )
+    if shutil.which("git") and (ROOT / ".git").exists():
+        subprocess.run(["git", "check-ignore", "-q", "docker/secrets/credentials"], cwd=ROOT, check=True)
