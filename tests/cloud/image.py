@@ -26,6 +26,7 @@ BASE = "localhost/shardstream-test-base"
 SUITE, PYTHON = "bookworm", (3, 11)
 IN_BASE = "python3,python3-venv,ca-certificates,fuse3,tini"
 PACKAGES, WHEELS = "/opt/packages", "/wheels"
+PIP_OPTIONS = f"--no-index --find-links {WHEELS} --no-deps"
 FOLDER = "SHARDSTREAM_IMAGE_FOLDER"
 
 
@@ -82,12 +83,16 @@ class Builder:
             )
         return done.stdout.strip()
 
-    def build(self, tag: str, target: str, context: Path) -> None:
-        """The Dockerfile as users build it, with the base and the wheels of this machine."""
+    def build(self, tag: str, target: str, context: Path, *, pip: Path | None = None) -> None:
+        """The Dockerfile as users build it, with the base and the wheels of this machine.
+
+        How pip finds them is an argument of the build, or the secret ``pip``, a pip.conf.
+        """
+        told = ["--secret", f"id=pip,src={pip}"] if pip else ["--build-arg", f"PIP_OPTIONS={PIP_OPTIONS}"]
         self.must(
             "bud", "--pull-never", "--layers", "--format", "docker", "--file", context / "docker/Dockerfile",
             "--target", target, "--volume", f"{self.place / 'wheels'}:{WHEELS}:ro", "--build-arg", f"BASE={BASE}",
-            "--build-arg", f"PIP_OPTIONS=--no-index --find-links {WHEELS} --no-deps", "--tag", tag, context,
+            *told, "--tag", tag, context,
         )  # fmt: skip
 
     @contextmanager

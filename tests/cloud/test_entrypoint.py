@@ -15,7 +15,7 @@ import pytest
 
 from shardstream.shard_writer.storage import open_store
 
-from .conftest import ROOT, binary, without_mounts
+from .conftest import ROOT, binary, processes_with, without_mounts
 
 ENTRYPOINT = ROOT / "docker/entrypoint.sh"
 pytestmark = pytest.mark.skipif(
@@ -82,19 +82,6 @@ def _open_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
 
 
-def servers(point: Path) -> list[str]:
-    """Processes that name a mount point."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if os.fsencode(point) in command:
-            found.append(process.name)
-    return found
-
-
 def test_root_becomes_an_ordinary_user_without_a_way_back(tmp_path: Path) -> None:
     """User, group, no further groups, no capability, no new privileges; the exit code is the command's."""
     status = "id -u; id -g; id -G; grep -E 'CapEff|NoNewPrivs' /proc/self/status; echo $HOME; exit 7"
@@ -122,7 +109,7 @@ def test_the_bucket_is_mounted_read_only_and_gone_afterwards(bucket: Bucket) -> 
     assert out.splitlines()[:2] == ["10001", "hello from the bucket"]
     assert "Read-only" in out
     assert not bucket.point.is_mount()
-    assert servers(bucket.point) == []
+    assert processes_with(bucket.point) == []
 
 
 @pytest.mark.s3
@@ -144,7 +131,7 @@ def test_a_signal_reaches_the_command_which_may_still_read(bucket: Bucket, tmp_p
     assert process.returncode == 5
     assert (tmp_path / "saved").read_text() == "hello from the bucket"
     assert not bucket.point.is_mount()
-    assert servers(bucket.point) == []
+    assert processes_with(bucket.point) == []
 
 
 @pytest.mark.s3
@@ -175,7 +162,7 @@ def test_what_cannot_be_read_is_an_error_before_the_command_starts(
     assert (code, out) == (1, "")
     assert says in error
     assert not bucket.point.is_mount()
-    assert servers(bucket.point) == []
+    assert processes_with(bucket.point) == []
 
 
 def test_mountpoint_is_preferred_where_it_is_installed(tmp_path: Path) -> None:

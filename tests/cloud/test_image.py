@@ -18,8 +18,8 @@ import pytest
 from shardstream.shard_writer.storage import open_store
 
 from ..toy import pack_toy
-from .conftest import ROOT
-from .image import Builder, CannotBuild, Container, container, folder, unavailable
+from .conftest import ROOT, processes_with
+from .image import WHEELS, Builder, CannotBuild, Container, container, folder, unavailable
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 TAG = f"localhost/shardstream-test:{os.getpid()}"
@@ -158,6 +158,26 @@ def test_nothing_gets_in_that_is_not_named(builder: Builder, box: Container) -> 
     assert [path for path in own if PLANTED.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.slow
+def test_the_cuda_target_is_built_with_an_index_that_stays_a_secret(
+    builder: Builder, context: Path, tmp_path: Path
+) -> None:
+    """A private index has a password: pip reads it while building, no file and no history of the image has it."""
+    pip = tmp_path / "pip.conf"
+    pip.write_text(f"[global]\nno-index = true\nno-deps = true\nfind-links = {WHEELS}\n# {PLANTED}\n")
+    tag = f"{TAG}-cuda"
+    builder.build(tag, "cuda", context, pip=pip)
+    try:
+        with container(builder, tag) as made:
+            assert "NVIDIA_VISIBLE_DEVICES=all" in made.configuration["Env"]
+            assert made.configuration["User"] == "10001:10001"
+            assert (made.root / INSTALLED / "__init__.py").is_file()
+            assert not (made.root / "etc/pip.conf").exists()
+        assert PLANTED not in builder.must("inspect", "--type", "image", tag)
+    finally:
+        builder.buildah("rmi", tag)
+
+
 def test_a_machine_by_itself_is_well(box: Container) -> None:
     """What ``docker run shardstream`` prints: doctor as the ordinary user, with a cache that it may write."""
     done = box.run("sh", "-c", "id -u; shardstream doctor --json")
@@ -203,25 +223,12 @@ def test_a_mount_that_dies_is_unhealthy(box: Container, cloud: Cloud, tmp_path: 
         while not (signals / "ready").exists():
             assert not running.done(), running.result()
             time.sleep(0.05)
-        for server in serving(cloud.bucket):
+        for server in processes_with(f"mounted:{cloud.bucket}/"):
             os.kill(server, signal.SIGKILL)
         (signals / "killed").touch()
         done = running.result(timeout=120)
     assert done.returncode == 1
     assert "wrong  mount: /mnt/data: the process that serves the mount has died." in done.stdout
-
-
-def serving(bucket: str) -> list[int]:
-    """Processes that mount a bucket; containers of this isolation share the numbers of this machine."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if f"mounted:{bucket}/".encode() in command:
-            found.append(int(process.name))
-    return found
 
 
 TAKEN_AWAY = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from shardstream.shard_writer.write import WriteOptions, write_dataset
 
 from ..toy import ToySource, pack_toy
 from ..toy_photos import Photos
-from .conftest import Mounting
+from .conftest import Mounting, processes_with
 
 TABLE = r"""
 22 28 0:20 / /proc rw,nosuid - proc proc rw
@@ -202,10 +203,8 @@ def test_a_mount_whose_server_died_is_an_error_that_names_the_shard(mounting: Mo
     point = mounting(tmp_path / "out")
     ds = ss.open(point, cache_bytes=0)
     assert ds.fetcher.rows(0).keys
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
-        command = process.read_bytes().split(b"\0")
-        if os.fsencode(point) in command and b"mount" in command:
-            os.kill(int(process.parent.name), 9)
+    for server in processes_with(point):
+        os.kill(server, signal.SIGKILL)
     with pytest.raises(ss.StorageError, match=r"train-00000\d\.tar"):
         batches(ds)
 
