@@ -8,8 +8,10 @@ ones), and a page fault on it can neither fail nor time out. So files on it are 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +21,10 @@ from .address import normal, scheme_of
 TABLE = "/proc/self/mountinfo"
 PIECE = 16_000_000
 """The most bytes of one read through a mount."""
+PASSING = (errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT)
+"""What a mount answers while its store fails, or while it is mounted anew."""
+WAITS = (0.2, 0.5, 1.0, 2.0)
+"""Seconds before each further try."""
 ON_DISK = ("fuse.fuse-overlayfs", "fuse.mergerfs", "fuse.bindfs")
 """FUSE file systems over local disks: the root of rootless containers, joined disks."""
 
@@ -75,8 +81,20 @@ def around(url: str, mount_map: Mapping[str, str]) -> str:
 def read_in_sequence(path: str, start: int, end: int | None) -> bytes:
     """Bytes [start, end) of a file on a mount, to its end where that is None, in few and large reads.
 
-    Raises StorageError where the file ends before, OSError where the mount does not answer.
+    Tries again for some seconds where the mount fails, or is gone and comes back. Raises StorageError where the file
+    ends before, OSError where the mount does not answer.
     """
+    for wait in WAITS:
+        try:
+            return _read(path, start, end)
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            time.sleep(wait)
+    return _read(path, start, end)
+
+
+def _read(path: str, start: int, end: int | None) -> bytes:
     with open(path, "rb", buffering=0) as file:
         stop = os.fstat(file.fileno()).st_size if end is None else end
         if hasattr(os, "posix_fadvise"):  # not on macOS

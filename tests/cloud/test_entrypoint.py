@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ def plain() -> dict[str, str]:
 
 
 @pytest.fixture
-def bucket(weed: Any, tmp_path: Path) -> Bucket:
+def bucket(weed: Any, tmp_path: Path) -> Iterator[Bucket]:
     """A bucket with one file below a prefix; credentials in a file, as containers see them."""
     reason = without_mounts()
     if reason:
@@ -60,7 +60,7 @@ def bucket(weed: Any, tmp_path: Path) -> Bucket:
         f"[default]\naws_access_key_id = {options['key']}\naws_secret_access_key = {options['secret']}\n"
     )
     point = tmp_path / "point"
-    return Bucket(
+    yield Bucket(
         {
             **plain(),
             "MOUNT_BUCKET": url.removeprefix("s3://"),
@@ -71,6 +71,10 @@ def bucket(weed: Any, tmp_path: Path) -> Bucket:
         },
         point,
     )
+    # A test that failed may leave its mount, which no later run could remove.
+    subprocess.run(["fusermount3", "-uz", str(point)], check=False, capture_output=True)
+    for server in processes_with(point):
+        os.kill(server, signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)

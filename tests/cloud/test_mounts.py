@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -15,6 +16,7 @@ import shardstream as ss
 from shardstream.cli import main
 from shardstream.loaders import ShardDataset
 from shardstream.shard_writer.storage import Store, around, mount_of, open_store
+from shardstream.shard_writer.storage.mounts import read_in_sequence
 from shardstream.shard_writer.write import WriteOptions, write_dataset
 
 from ..toy import ToySource, pack_toy
@@ -195,6 +197,43 @@ def test_a_store_on_a_mount_reads_whole_and_in_ranges(mounting: Mounting, tmp_pa
         store.read("ten", 8, 12)
     with pytest.raises(FileNotFoundError):
         store.read("absent")
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "survives"),
+    [(errno.EIO, 2, True), (errno.ENOTCONN, 4, True), (errno.ESTALE, 5, False), (errno.EACCES, 1, False)],
+)
+def test_a_mount_that_fails_for_a_moment_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, times: int, survives: bool
+) -> None:
+    """Five tries in all, for errors that pass; any other is raised at once, none is forgotten."""
+    (tmp_path / "ten").write_bytes(b"0123456789")
+    failures, pread = iter([number] * times), os.pread
+
+    def failing(file: int, size: int, place: int) -> bytes:
+        if (found := next(failures, 0)) != 0:
+            raise OSError(found, os.strerror(found))
+        return pread(file, size, place)
+
+    monkeypatch.setattr(os, "pread", failing)
+    monkeypatch.setattr("shardstream.shard_writer.storage.mounts.WAITS", (0.0,) * 4)
+    if survives:
+        assert read_in_sequence(str(tmp_path / "ten"), 2, 6) == b"2345"
+    else:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            read_in_sequence(str(tmp_path / "ten"), 2, 6)
+    assert next(failures, None) is None
+
+
+def test_a_large_file_is_read_in_large_pieces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One read where it fits into a piece, else as few as it takes; each byte once, in order."""
+    (tmp_path / "file").write_bytes(bytes(range(200)))
+    asked: list[tuple[int, int]] = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, size, place: asked.append((place, size)) or pread(file, size, place))
+    monkeypatch.setattr("shardstream.shard_writer.storage.mounts.PIECE", 80)
+    assert read_in_sequence(str(tmp_path / "file"), 5, None) == bytes(range(5, 200))
+    assert asked == [(5, 80), (85, 80), (165, 35)]
 
 
 def test_a_mount_whose_server_died_is_an_error_that_names_the_shard(mounting: Mounting, tmp_path: Path) -> None:
