@@ -11,6 +11,7 @@ from ..errors import ShardstreamError
 from . import commands
 from .bench import bench
 from .demo import demo
+from .doctor import doctor
 from .sheet import PRESETS, sheet
 from .show import show
 
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _show(subparsers)
     _sheet(subparsers)
     _bench(subparsers)
+    _doctor(subparsers)
     _demo(subparsers)
     return parser
 
@@ -201,6 +203,22 @@ def _bench(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--block", default="4MB", help="bytes of one read, at least (default 4MB)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
+    _storage(parser)
+
+
+def _doctor(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "What is wrong with this machine: credentials, bucket, mount, cache, memory, decoder, GPU."
+    parser = _command(subparsers, "doctor", doctor, text)
+    parser.add_argument("url", nargs="?", help="the dataset that a job will read")
+    parser.add_argument(
+        "--mount", action="append", default=[], metavar="PATH[=ADDRESS]",
+        help="a folder that must be mounted; with the address that it must show (repeatable)",
+    )  # fmt: skip
+    parser.add_argument("--cache-dir", metavar="FOLDER", help="default: $SHARDSTREAM_CACHE, as in ss.open")
+    parser.add_argument("--cache-bytes", default="100GB", help="default 100GB, as in ss.open")
+    parser.add_argument("--gpu", action="store_true", help="a GPU is needed")
+    parser.add_argument("--quick", action="store_true", help="for health checks: no data is read, no decoder, no GPU")
+    parser.add_argument("--json", action="store_true", help="the findings as JSON")
     _storage(parser)
 
 

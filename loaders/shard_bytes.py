@@ -33,8 +33,8 @@ class ShardBytes:
     def __init__(self, store: Store, split: SplitManifest, cache: ShardCache) -> None:
         self.pid = os.getpid()
         self.tally = Tally()
-        self.is_mapped = store.is_local
-        """Whether shards are files to be mapped. The place to say no for mounts, where mapping is slow or may hang."""
+        self.is_mapped = store.is_mapped
+        """Whether shards are files to be mapped; on a mount they are read like remote ones."""
         self._store, self._split, self._cache = store, split, cache.of_split(split)
         self._serials = itertools.count(1)
         self._whole: Recent[Piece] = Recent(OPEN_SHARDS)

@@ -23,6 +23,7 @@ from fsspec.spec import AbstractFileSystem
 from ...errors import MissingExtra, OptionError, StorageError
 from .address import join, normal, relative
 from .address import scheme_of as scheme_of
+from .mounts import mount_of, read_in_sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ class Store:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _fs: AbstractFileSystem | None = field(default=None, init=False, repr=False, compare=False)
     _pid: int = field(default=0, init=False, repr=False, compare=False)
+    _on_mount: bool | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.url = normal(self.url)
@@ -127,6 +129,14 @@ class Store:
     @property
     def is_local(self) -> bool:
         return self.scheme == "file"
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether files may be mapped: they are local, and not on a FUSE mount, which is read in sequence."""
+        if self._on_mount is None:
+            mount = mount_of(self.url) if self.is_local else None
+            self._on_mount = mount is not None and mount.is_fuse
+        return self.is_local and not self._on_mount
 
     @property
     def fs(self) -> AbstractFileSystem:
@@ -162,6 +172,8 @@ class Store:
         if end == start:
             return b""  # HTTP ranges include their last byte: none of them is empty
         with self._named("read", path):
+            if self.is_local and not self.is_mapped:
+                return read_in_sequence(full, start, end)
             if start == 0 and end is None:
                 return cast("bytes", self.fs.cat_file(full))
             data = cast("bytes", self.fs.cat_file(full, start=start, end=end))
@@ -202,9 +214,9 @@ class Store:
 
     @contextmanager
     def whole(self, path: str) -> Iterator[Whole]:
-        """All bytes of a file: mapped where it is local, downloaded where not."""
+        """All bytes of a file: mapped where it is on a disk, read into memory where it is remote or on a mount."""
         local = self.local_path(path)
-        if local is None:
+        if local is None or not self.is_mapped:
             data = self.read(path)
             yield Whole(memoryview(data), io.BytesIO(data))
             return
