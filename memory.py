@@ -75,3 +75,11 @@ def blank(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     slab = block[start : start + size].view(_Slab)
     slab.block = block
     return torch.from_numpy(slab).view(dtype).view(shape)
+
+
+def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """``blank`` as an array of numpy; of any type."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < LARGE or dtype.hasobject:
+        return np.empty(shape, dtype)
+    return blank((size,), torch.uint8, torch.device("cpu")).numpy().view(dtype).reshape(shape)

@@ -82,6 +82,8 @@ def _fields(assembler: Assembler) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _FetchAlone(Assembler):
+    array_field = None
+
     def batch(self, rows: Rows, size: int) -> Batch:  # noqa: ARG002 - an assembler's signature
         image = self.ds.info.image_field or ""
         for shard, row in zip(rows.shards.tolist(), rows.rows.tolist(), strict=True):

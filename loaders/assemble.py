@@ -74,6 +74,17 @@ class Assembler:
         """Whether each row is a person, with a crop of the body."""
         return self.annotator.view.kind == "person" and self.annotator.view.one_each
 
+    @property
+    def array_field(self) -> str | None:
+        """The image field, where images may be plain arrays that are wanted whole and as they are."""
+        field = self.ds.info.image_field
+        if field is None or field.rpartition(".")[2] != "npy" or self.bodies:
+            return None
+        alone = self.ds.transform is None and self.config.sample_transform is None
+        return (
+            field if alone and self._planned([], np.zeros((0, 2), np.int64), np.zeros(0, np.uint64)) is None else None
+        )
+
     def batch(self, rows: Rows, size: int) -> Batch:
         """One batch of ``size`` rows, transformed and renamed."""
         batch = self._start(rows, size)
@@ -121,11 +132,12 @@ class Assembler:
         if self.config.sample_transform is not None:
             batch["image"] = self._sample_transformed(rows, size, self.config.sample_transform)
             return None
-        plan = self._plan(rows, batch)
-        arrays = self.pictures.arrays(rows, size) if plan is None and not self.bodies else None
-        if arrays is not None:
-            batch["image"] = arrays
+        if rows.images is not None:
+            batch["image"] = padded(rows.images, size, 0, own=False).permute(
+                0, 3, 1, 2
+            )  # channels stand last in memory
             return None
+        plan = self._planned(rows.keys, rows.sizes, rows.seeds)
         contexts = [None if plan is None else plan_row(plan, i) for i in range(len(rows))]
         wanted: list[list[Geometry | None]] = [[context] for context in contexts]
         if self.bodies:
@@ -143,11 +155,11 @@ class Assembler:
             batch["flipped"] = padded(plan.flip, size, 0)
         return plan
 
-    def _plan(self, rows: Rows, batch: Batch) -> Plan | None:
+    def _planned(self, keys: Sequence[str], sizes: I64, seeds: NDArray[np.uint64]) -> Plan | None:
+        """The geometry that the transform wants images of these sizes decoded to, if it says."""
         if not hasattr(self.transform, "decode_plan"):
             return None
-        planner = cast("DecodePlanner", self.transform)
-        return planner.decode_plan(rows.keys, batch["orig_size"][: len(rows)].numpy(), rows.seeds)
+        return cast("DecodePlanner", self.transform).decode_plan(keys, sizes, seeds)
 
     def _sample_transformed(self, rows: Rows, size: int, transform: Callable[[Any], Any]) -> Any:
         values = []

@@ -95,10 +95,10 @@ def _shape(value: Any) -> str:
     return f"{type(value).__name__} of {len(value)}" if isinstance(value, Sequence) else repr(value)
 
 
-def padded(values: NDArray[Any], size: int, fill: int) -> Tensor:
-    """(n, ...) -> tensor (size, ...) with memory of its own, the rows beyond n filled."""
+def padded(values: NDArray[Any], size: int, fill: int, own: bool = True) -> Tensor:
+    """(n, ...) -> tensor (size, ...), the rows beyond n filled; ``own``: its memory is not a part of something larger."""
     if len(values) == size:
-        return torch.from_numpy(values if values.base is None else values.copy())
+        return torch.from_numpy(values.copy() if own and values.base is not None else values)
     result = np.full((size, *values.shape[1:]), fill, dtype=values.dtype)
     result[: len(values)] = values
     return torch.from_numpy(result)

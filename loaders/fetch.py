@@ -15,6 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ..errors import ChecksumMismatch
+from ..memory import room
 from ..shard_writer.index import SplitIndex
 from ..shard_writer.manifest import SplitManifest
 from ..shard_writer.storage import Store
@@ -24,7 +25,7 @@ from .counters import Counters
 from .gather import Gather, Share
 from .joined import JoinedIndex
 from .pieces import Piece
-from .raw import U8, array_table
+from .raw import U8, ArrayTable, array_table
 from .rows import OPEN_SHARDS, Recent, ShardRows, shard_rows
 from .shard_bytes import ShardBytes
 from .stages import FETCH
@@ -81,30 +82,33 @@ class Fetcher:
         None where they are not: each member must then be asked for by itself.
         """
         with FETCH:
-            parts: list[U8] = []
-            for share in found.shares:
-                part = self._array_rows(share, name)
-                if part is None or (parts and part.shape[1:] != parts[0].shape[1:]):
-                    return None
-                parts.append(part)
-            pixels: U8 = found.join(parts, np.uint8)
+            tables = [self._table(share, name) for share in found.shares]
+            shapes = {None if table is None else table.shape for table in tables}
+            if None in shapes or len(shapes) != 1:
+                return None
+            pixels: U8 = room((found.size, *(shapes.pop() or ())), np.dtype(np.uint8))
+            for share, table in zip(found.shares, tables, strict=True):
+                if table is not None:
+                    table.copy_into(pixels, share.places, share.rows)
+                    self._here.tally.deliver(int(share.index.members[name].size[share.rows].sum()))
             return pixels
 
-    def _array_rows(self, share: Share, name: str) -> U8 | None:
+    def _table(self, share: Share, name: str) -> ArrayTable | None:
+        """The arrays of a shard, of which these rows are verified; None where they are no such table."""
         piece, members = self._here.whole(share.shard), share.index.members[name]
         if piece is None:
             return None
         if name not in piece.tables:
             piece.tables[name] = array_table(piece.data, members)
-        table = piece.tables[name]
-        new = share.rows[members.verified[share.rows] != piece.serial]
-        if table is None or not (len(new) == 0 or table.holds(new)):
-            return None
-        if self.verify and len(new):
+        table, new = piece.tables[name], share.rows[members.verified[share.rows] != piece.serial]
+        if len(new) == 0 or table is None:
+            return table
+        if self.verify:
             self._verify_rows(piece, share.shard, new, name)
+        if not table.holds(new):
+            return None
         members.verified[new] = piece.serial
-        self._here.tally.deliver(int(members.size[share.rows].sum()))
-        return table.take(share.rows)
+        return table
 
     def _verify_rows(self, piece: Piece, shard: int, rows: I64, name: str) -> None:
         members = self.rows(shard).members[name]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..memory import room
+
 if TYPE_CHECKING:
     from .base import RowReader
     from .rows import ShardRows
@@ -35,7 +37,8 @@ class Gather:
     """
 
     def __init__(self, reader: RowReader, shards: I64, rows: I64) -> None:
-        self._size = len(shards)
+        self.size = len(shards)
+        """Rows of all shares."""
         self.shares = [
             Share(shard, places, rows[places], reader.rows(shard)) for shard, places in places_by_number(shards)
         ]
@@ -46,7 +49,7 @@ class Gather:
 
     def join(self, parts: Sequence[NDArray[Any]], dtype: DTypeLike) -> Any:
         """(n, ...) values of each share's rows (k, ...), put in the order of the batch."""
-        out = np.empty((self._size, *(parts[0].shape[1:] if parts else ())), dtype=dtype)
+        out = room((self.size, *(parts[0].shape[1:] if parts else ())), np.dtype(dtype))
         for share, part in zip(self.shares, parts, strict=True):
             out[share.places] = part
         return out

@@ -15,15 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from PIL import Image
-from torch import Tensor
 
 from ..errors import UndecodableImage
 from .base import Dataset
-from .batch import padded
 from .coded import Coded, Member, coded
 from .decode import U8, Geometry, decode_image, decode_parts
 from .decoders.route import on_gpu
-from .gather import Gather
 from .stages import DECODE
 
 if TYPE_CHECKING:
@@ -49,17 +46,6 @@ class Pictures:
             asked.setdefault(place, {}).update(dict.fromkeys(parts))
         made = {place: self._decoded(place, list(parts)) for place, parts in asked.items()}
         return [[made[place][part] for part in parts] for place, parts in zip(places, wanted, strict=True)]
-
-    def arrays(self, rows: Rows, size: int) -> Tensor | None:
-        """(size, 3, H, W) of images that are plain arrays of one shape, gathered without decoding; None elsewhere.
-
-        Channels stand last in memory, as they are packed.
-        """
-        field = self.ds.info.image_field or ""
-        if field.rpartition(".")[2] != "npy" or not len(rows):
-            return None
-        found = self.ds.fetcher.arrays(Gather(self.ds.fetcher, rows.shards, rows.rows), field)
-        return None if found is None else padded(found, size, 0).permute(0, 3, 1, 2)
 
     def whole(self, rows: Rows) -> Iterator[Image.Image]:
         """Each row's picture in RGB, one after another."""

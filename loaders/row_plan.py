@@ -29,8 +29,11 @@ U64 = NDArray[np.uint64]
 class RowPlan:
     """A pure function of (items, config, epoch): the same positions, the same rows, however many are asked for at once."""
 
-    def __init__(self, items: Items, delivered: Delivered, config: StreamConfig, epoch: Epoch) -> None:
+    def __init__(
+        self, items: Items, delivered: Delivered, config: StreamConfig, epoch: Epoch, arrays: str | None = None
+    ) -> None:
         self._items, self._delivered, self._config, self._epoch = items, delivered, config, epoch
+        self._arrays = arrays  # the field whose plain arrays come along, if they are such
         self._ds: Dataset = items.ds
 
     def places(self, start: int, stop: int) -> tuple[I64, I64]:
@@ -67,6 +70,7 @@ class RowPlan:
             sizes=found.take(lambda shard: shard.sizes, np.int64).reshape(-1, 2),
             labels=found.take(lambda shard: shard.label, np.int64, NO_LABEL),  # of mixed parts some may have no labels
             extra=self._delivered.of(shards, items),
+            images=self._ds.fetcher.arrays(found, self._arrays) if self._arrays and len(rows) else None,
         )
 
     def _drawn(self, found: Gather, seeds: U64) -> I64:

@@ -19,6 +19,8 @@ I64 = NDArray[np.int64]
 Span = tuple[int, int]
 PLANNED_ROWS = 4_096
 """Most rows that are planned together, where a batch has no more."""
+PLANNED_BYTES = 2**24
+"""Most bytes of images that are gathered together, where a batch has no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Rows:
     """-100 where there is none."""
     extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Fields (n, ...) that the sampler adds; missing rows are 0."""
+    images: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """(n, H, W, 3) where images are plain arrays of one shape, which need no decoder."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -57,6 +61,7 @@ class Rows:
             sizes=self.sizes[here],
             labels=self.labels[here],
             extra={name: values[here] for name, values in self.extra.items()},
+            images=None if self.images is None else self.images[here],
         )
 
 

@@ -21,7 +21,7 @@ from .readahead import Course, Outlook
 from .row_plan import RowPlan
 from .samplers.delivered import Delivered
 from .state import BatchIterator, Place
-from .steps import PLANNED_ROWS, Pace, Steps
+from .steps import PLANNED_BYTES, PLANNED_ROWS, Pace, Steps
 from .views import Items, View
 
 
@@ -115,7 +115,8 @@ class Stream(IterableDataset[Batch]):
 
     def maker(self, epoch: int) -> Callable[[int, int], Batch]:
         """What turns positions [start, stop) of an epoch into this rank's batch."""
-        plan = RowPlan(self.items, self._delivered, self.config, Epoch(self.sampled.copies, self.spec, epoch))
+        epochs = Epoch(self.sampled.copies, self.spec, epoch)
+        plan = RowPlan(self.items, self._delivered, self.config, epochs, self.assembler.array_field)
         return partial(self._batch, Steps(plan.rows, self._pace()), self._outlook(plan))
 
     def _pace(self) -> Pace:
@@ -124,8 +125,13 @@ class Stream(IterableDataset[Batch]):
             batch=batch,
             stride=batch * (worker.num_workers if worker else 1),
             stop=min(self.size, position + self.steps(position) * batch),
-            most=max(1, PLANNED_ROWS // self.config.rows),
+            most=max(1, self._planned_rows() // self.config.rows),
         )
+
+    def _planned_rows(self) -> int:
+        if self.assembler.array_field is None:
+            return PLANNED_ROWS
+        return min(PLANNED_ROWS, int(PLANNED_BYTES / self.ds.fetcher.sample_bytes))
 
     def _outlook(self, plan: RowPlan) -> Outlook | None:
         """What announces the rows of coming batches; None where shards are local and need no reading ahead."""
