@@ -76,7 +76,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--accumulate", type=int, default=1, help="batches for one step of the optimizer")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=5, metavar="BATCHES")
-    parser.add_argument("--stop-at", type=int, metavar="BATCH", help="leave after that batch, as if the job were killed")
+    parser.add_argument(
+        "--stop-at", type=int, metavar="BATCH", help="leave after that batch, as if the job were killed"
+    )
     parser.add_argument("--out", default="out", help="folder of the checkpoint")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--record", metavar="DIR", help="write down what each rank trained on")

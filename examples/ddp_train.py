@@ -110,7 +110,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--global-batch-size", type=int, default=96)
     parser.add_argument("--save-every", type=int, default=5, metavar="STEPS")
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--timeout", type=float, default=600, help="seconds until a lost rank is an error (default 600)")
+    parser.add_argument(
+        "--timeout", type=float, default=600, help="seconds until a lost rank is an error (default 600)"
+    )
     parser.add_argument("--storage-option", action="append", default=[], metavar="K=V")
     parser.add_argument("--record", metavar="DIR", help="write down what each rank trained on")
     return parser.parse_args()

@@ -29,7 +29,7 @@ class SmallNetwork(nn.Module):
 
 
 def loss_of(model: nn.Module, batch: Mapping[str, Any], world_size: int, global_batch: int) -> torch.Tensor:
-    """This rank's part of the mean over the global batch: averaged over ranks (as DDP does) it is that mean.
+    """One rank's part of the mean over the global batch: averaged over ranks (as DDP does) it is that mean.
 
     Rows that only fill a batch have label -100, which is ignored.
     """

@@ -48,7 +48,7 @@ class ShardTrainer(Trainer):
         )  # fmt: skip
         return ss.hf_loader(self, loader, ("pixel_values", "labels", "key", "valid"))
 
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:  # noqa: ARG002
         return ss.hf_loader(self, ss.Loader(self.eval_dataset, batch_size=128, rename=NAMES))
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:

@@ -23,6 +23,8 @@ import shardstream as ss
 
 
 class Digits(lightning.LightningModule):
+    """The network, its steps and its loaders."""
+
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__()
         self.options = options
@@ -38,7 +40,7 @@ class Digits(lightning.LightningModule):
     def on_train_start(self) -> None:
         self.record = Record(self.options.record, self.global_rank)
 
-    def training_step(self, batch: Mapping[str, Any], number: int) -> torch.Tensor:
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> torch.Tensor:  # noqa: ARG002
         loss = loss_of(self.network, batch, self.trainer.world_size, self.options.global_batch_size)
         self.record.write(self.current_epoch, self.global_step + 1, batch, loss.item())
         return loss
@@ -46,7 +48,7 @@ class Digits(lightning.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.counted = torch.zeros(2, dtype=torch.int64, device=self.device)
 
-    def validation_step(self, batch: Mapping[str, Any], number: int) -> None:
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:  # noqa: ARG002
         self.counted += hits(self.network, batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -70,7 +72,9 @@ def main() -> None:
         limit_train_batches=options.limit_train_batches,
         num_sanity_val_steps=0,
         callbacks=[
-            ModelCheckpoint(options.out, "{step}", every_n_train_steps=options.save_every, save_top_k=-1, save_last=True)
+            ModelCheckpoint(
+                options.out, "{step}", every_n_train_steps=options.save_every, save_top_k=-1, save_last=True
+            )
         ],
         logger=False,
         enable_progress_bar=False,
