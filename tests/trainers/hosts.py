@@ -1,4 +1,4 @@
-"""Two hosts on one machine: network namespaces whose cables end in a bridge, where the S3 server listens."""
+"""Hosts on one machine: network namespaces whose cables end in a bridge, where the S3 server listens."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ class Host:
 
 
 @contextlib.contextmanager
-def two_hosts() -> Iterator[tuple[str, Host, Host]]:
-    """The bridge's address and the hosts; whatever happens, they and all that runs in them are gone afterwards."""
+def hosts(count: int) -> Iterator[tuple[str, list[Host]]]:
+    """The bridge's address and some hosts; whatever happens, they and all that runs in them are gone afterwards."""
     number = random.SystemRandom().randrange(1, 255)  # another one than a second run on this machine has
     bridge, net = f"ssbr{number}", f"10.77.{number}"
-    first, second = (Host(f"ss{number}{side}", f"ssv{number}{side}", f"{net}.{i}") for i, side in ((2, "a"), (3, "b")))
+    made = [Host(f"ss{number}h{i}", f"ssv{number}h{i}", f"{net}.{i + 2}") for i in range(count)]
     ip("link", "add", bridge, "type", "bridge")
     try:
         ip("addr", "add", f"{net}.1/24", "dev", bridge)
         ip("link", "set", bridge, "up")
-        for host in (first, second):
+        for host in made:
             _plug_in(host, bridge)
-        yield f"{net}.1", first, second
+        yield f"{net}.1", made
     finally:
-        for host in (first, second):
+        for host in made:
             host.lose_power()
             ip("link", "del", f"{host.device}x", check=False)  # both ends; with the namespace they would go later
             ip("netns", "del", host.name, check=False)

@@ -55,7 +55,7 @@ def start(command: list[str], **more: str) -> subprocess.Popen[str]:
     )
 
 
-def run(command: list[str], timeout: float = 120, **more: str) -> str:
+def run(command: list[str], timeout: float = 240, **more: str) -> str:
     """To a good end; what it printed."""
     process = start(command, **more)
     try:
