@@ -37,14 +37,16 @@ class Preemption:
                 " only. Make it there; Ray Train restarts its workers itself."
             )
         self.signal = 0
-        """Number of the signal that came last, to any rank as far as ``requested`` told; 0: none."""
+        """What ``requested`` found last: the number of a signal that came to any rank; 0: none did."""
+        self._noted = 0  # to this rank; never put back, for a signal may come while the others are being asked
         self._before: dict[int, Any] = {number: signal.signal(number, self._note) for number in signals}
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's signature
-        self.signal = number
+        self._noted = number
 
     def requested(self) -> bool:
         """Whether any rank was told to stop. Collective: every rank of an initialised process group must ask."""
+        self.signal = self._noted
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             told = torch.tensor(self.signal, device="cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
             torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
@@ -54,7 +56,7 @@ class Preemption:
     def exit(self) -> NoReturn:
         """Leave with 128 + the signal, 143 for SIGTERM: a job that ends with 0 is taken for finished, not started again."""
         self.close()
-        sys.exit(128 + (self.signal or signal.SIGTERM))
+        sys.exit(128 + (self.signal or self._noted or signal.SIGTERM))
 
     def close(self) -> None:
         """Put the former handlers back."""

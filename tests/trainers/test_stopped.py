@@ -104,6 +104,28 @@ def test_a_preemption_is_noted_and_handlers_come_back() -> None:
     assert signal.getsignal(signal.SIGTERM) == before[0]
 
 
+def test_a_signal_that_comes_while_ranks_are_asked_is_found_by_the_next_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranks spend most of their time in that collective, waiting for each other."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    ask, asked = torch.distributed.all_reduce, []
+
+    def interrupted(*arguments: object) -> None:
+        ask(*arguments)
+        if not asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+        asked.append(arguments)
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", interrupted)
+    try:
+        with ss.Preemption() as stop:
+            assert [stop.requested() for _ in range(3)] == [False, True, True]
+            assert (stop.signal, len(asked)) == (signal.SIGTERM, 3)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_a_preemption_outside_the_main_thread_is_refused() -> None:
     """Where Python takes no signals; Ray Train runs its workers so."""
     caught: list[Exception] = []
