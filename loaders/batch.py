@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from ..memory import blank
 from .decode import U8
+from .flat import flattened, restored
 
 if TYPE_CHECKING:
     from .targets import Labels
@@ -50,6 +52,13 @@ class RaggedImages:
 class Batch(dict[str, Any]):
     """Fields by name. Always ``key``, ``index``, ``copy``, ``valid``, ``orig_size``, ``seed``; ``image`` where there is one."""
 
+    def __copy__(self) -> Batch:
+        return Batch(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """From a worker process all tensors come in one shared memory; elsewhere a batch is pickled as a dict is."""
+        return (Batch, (dict(self),)) if get_worker_info() is None else (_restored, flattened(self))
+
     def pin_memory(self) -> Batch:
         """Copy every tensor to page-locked memory (DataLoader calls this)."""
         return Batch(
@@ -85,6 +94,10 @@ class Batch(dict[str, Any]):
 
     def __repr__(self) -> str:
         return "Batch(" + ", ".join(f"{name}: {_shape(value)}" for name, value in self.items()) + ")"
+
+
+def _restored(data: bytes, shared: Tensor, sizes: Sequence[int]) -> Batch:
+    return Batch(restored(data, shared, sizes))
 
 
 def _shape(value: Any) -> str:
