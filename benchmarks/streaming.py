@@ -64,7 +64,7 @@ def raw_ours(ds: ss.ShardDataset) -> Iterator[Sample]:
     """Raw members, by index, in order."""
     fields = tuple(ds.info.fields)
     for shard, rows in enumerate(ds.counts.tolist()):
-        keys = ds.fetcher.rows(shard).keys
+        keys = ds.fetcher.rows(shard).keys.to_pylist()
         for row in range(rows):
             members = {name: ds.fetcher.member(shard, row, name) for name in fields}
             yield {"__key__": keys[row], **{name: bytes(data) for name, data in members.items() if data is not None}}

@@ -190,7 +190,7 @@ class Fetcher:
             return data, serial
         self._here.drop(shard, start, stop)
         raise ChecksumMismatch(
-            f"{self.url(shard)}: member {self.rows(shard).keys[row]}.{name} at offset {start} has checksum {found:016x},"
+            f"{self.url(shard)}: member {self.rows(shard).key(row)}.{name} at offset {start} has checksum {found:016x},"
             f" its index says {expected:016x}: the bytes changed after packing. Restore the shard, or pack again;"
             " `shardstream verify` lists all damage."
         )

@@ -156,4 +156,4 @@ def _payloads(ds: ShardDataset, field: str) -> Iterator[tuple[str, bytes]]:
         for row in range(entry.samples):
             payload = ds.fetcher.member(shard, row, field)
             if payload is not None:
-                yield f"{ds.fetcher.url(shard)}: {ds.fetcher.rows(shard).keys[row]}.{field}", bytes(payload)
+                yield f"{ds.fetcher.url(shard)}: {ds.fetcher.rows(shard).key(row)}.{field}", bytes(payload)

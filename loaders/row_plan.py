@@ -64,7 +64,7 @@ class RowPlan:
             rows=rows,
             index=self._ds.shard_start(shards) + places,
             copies=copies,
-            keys=found.take(lambda shard: shard.keys, object).tolist(),
+            keys=found.join([share.index.keys_of(share.rows) for share in found.shares], object).tolist(),
             seeds=seeds,
             parts=self._drawn(found, seeds) if self._items.view.policy == "random" else parts,
             sizes=found.take(lambda shard: shard.sizes, np.int64).reshape(-1, 2),

@@ -71,8 +71,8 @@ class Members:
 class ShardRows:
     """Columns of one shard, row by row in tar order."""
 
-    keys: NDArray[np.object_]
-    """(rows,) str."""
+    keys: pa.StringArray
+    """(rows,); as Python strings they would be most of what an open shard holds."""
     sizes: NDArray[np.int64]
     """(rows, 2) image height and width, as stored or upright, as the dataset was opened."""
     orientation: NDArray[np.int64]
@@ -90,10 +90,19 @@ class ShardRows:
         self._words = np.zeros(len(self.keys), dtype=np.uint64)
         self._hashed = np.zeros(len(self.keys), dtype=np.bool_)
 
+    def key(self, row: int) -> str:
+        """One row's key."""
+        return str(self.keys[row])
+
+    def keys_of(self, rows: NDArray[np.int64]) -> NDArray[np.object_]:
+        """(n,) str."""
+        found: NDArray[np.object_] = self.keys.take(pa.array(rows)).to_numpy(zero_copy_only=False)
+        return found
+
     def words(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
         """(n,) the numbers of rows' keys, hashed when they are first asked for: most shards are read bit by bit."""
         new = rows[~self._hashed[rows]]
-        self._words[new] = [text_word(key) for key in self.keys[new]]
+        self._words[new] = [text_word(key) for key in self.keys_of(new)]
         self._hashed[new] = True  # after the words: threads share them
         return self._words[rows]
 
@@ -105,7 +114,7 @@ def shard_rows(table: pa.Table, split: SplitManifest, upright: bool = False) -> 
     orientation = _int64(table["exif_orientation"], 1) if upright else np.ones(len(sizes), dtype=np.int64)
     lying = (orientation >= 5) & (orientation <= 8)
     return ShardRows(
-        keys=table["key"].to_numpy(),
+        keys=table["key"].combine_chunks(),
         sizes=np.where(lying[:, None], sizes[:, ::-1], sizes),
         orientation=orientation,
         members={name: _members(table, name) for name in split.fields},

@@ -19,7 +19,7 @@ Item = dict[str, Any]
 def read_sample(fetcher: Fetcher, info: SplitManifest, joined: Sequence[str], shard: int, row: int) -> Item:
     """Everything of one sample; JSON keys stand beside ``key``, ``image`` and ``label``, which come first."""
     rows = fetcher.rows(shard)
-    item: Item = {"key": rows.keys[row]}
+    item: Item = {"key": rows.key(row)}
     if info.image_field is not None:
         data = fetcher.member(shard, row, info.image_field)
         place = where(fetcher, info, shard, row)
@@ -56,7 +56,7 @@ def where(fetcher: Fetcher, info: SplitManifest, shard: int, row: int) -> str:
     """A sample's address for messages: shard, key, offset."""
     rows = fetcher.rows(shard)
     offset = rows.members[info.image_field].offset[row] if info.image_field else 0
-    return f"{fetcher.url(shard)}: sample {rows.keys[row]!r} at offset {offset}"
+    return f"{fetcher.url(shard)}: sample {rows.key(row)!r} at offset {offset}"
 
 
 def _json(payload: memoryview | bytes, name: str, place: str) -> Any:

@@ -81,6 +81,7 @@ def test_one_shared_memory_holds_all_buffers() -> None:
 def test_outside_of_workers_a_batch_is_pickled_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it can be saved to a file."""
     batch = Batch(key=["a"], x=torch.arange(3))
+    assert batch.__reduce__()[0] is Batch
     found = pickle.loads(pickle.dumps(batch))
     assert type(found) is Batch
     assert torch.equal(found["x"], batch["x"])

@@ -202,7 +202,7 @@ def test_remote_parts_are_read_ahead_each_in_its_own_blocks(tmp_path: Path, monk
         seen |= {(int(d), key) for d, key in zip(other["dataset"], other["key"], strict=True) if key}
         assert all(np.array_equal(a, b) for a, b in zip(one["image"], other["image"], strict=True))
     named = {
-        (number, part.fetcher.rows(shard).keys[row])
+        (number, part.fetcher.rows(shard).key(row))
         for number, part in enumerate(remote)
         for shard, row in announced[id(part.fetcher)]
     }
