@@ -15,7 +15,7 @@ from shardstream.loaders.steps import Pace, Rows, Span, Steps
 def rows_of(span: Span) -> Rows:
     numbers: Any = np.arange(*span)
     keys = [str(number) for number in numbers]
-    return Rows(numbers, numbers, numbers, numbers, keys, numbers, numbers, numbers, numbers, {"x": numbers})
+    return Rows(numbers, numbers, numbers, numbers, keys, numbers, numbers, numbers, numbers, {"x": numbers}, numbers)
 
 
 class Planner:
