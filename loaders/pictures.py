@@ -10,7 +10,7 @@ Evaluation goes through the parts of an image one after another, so there this s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -22,6 +22,7 @@ from .coded import Coded, Member, coded
 from .decode import U8, Geometry, decode_image, decode_parts
 from .decoders.route import on_gpu
 from .stages import DECODE
+from .together import each
 
 if TYPE_CHECKING:
     from .steps import Rows
@@ -44,7 +45,7 @@ class Pictures:
         asked: dict[tuple[int, int], dict[Geometry | None, None]] = {}
         for place, parts in zip(places, wanted, strict=True):
             asked.setdefault(place, {}).update(dict.fromkeys(parts))
-        made = {place: self._decoded(place, list(parts)) for place, parts in asked.items()}
+        made = dict(zip(asked, each(self._decoded, asked.items()), strict=True))
         return [[made[place][part] for part in parts] for place, parts in zip(places, wanted, strict=True)]
 
     def whole(self, rows: Rows) -> Iterator[Image.Image]:
@@ -56,10 +57,11 @@ class Pictures:
         members = [Member(*self._data(*place), self._orientation(*place)) for place in _places(rows)]
         return coded(members, wanted, on_gpu, size)
 
-    def _decoded(self, place: tuple[int, int], parts: Wanted) -> dict[Geometry | None, U8]:
+    def _decoded(self, asked: tuple[tuple[int, int], Iterable[Geometry | None]]) -> dict[Geometry | None, U8]:
+        place, parts = asked
         (data, where), orientation = self._data(*place), self._orientation(*place)
         with DECODE:
-            return decode_parts(data, where, parts, orientation, self.exact)
+            return decode_parts(data, where, list(parts), orientation, self.exact)
 
     def _image(self, place: tuple[int, int]) -> Image.Image:
         (data, where), orientation = self._data(*place), self._orientation(*place)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
-
-import torch
 
 from .batch import Batch
 from .stages import PIN
 from .stream import Stream
+from .together import Helpers, one_thread_each
 
 BatchMaker = Callable[[int], Batch]
 
@@ -35,15 +34,24 @@ class ThreadedBatches:
             start = place.position + step * place.global_batch
             return made(start, min(start + place.global_batch, self._stream.size))
 
-        with ThreadPoolExecutor(self._workers, "shardstream", initializer=_one_thread_each) as pool:
-            yield from _in_order(pool, batch, self._stream.steps(place.position), self._ahead)
+        def first(step: int) -> Batch:
+            with Helpers(self._workers):
+                return batch(step)
+
+        with ThreadPoolExecutor(self._workers, "shardstream", initializer=one_thread_each) as pool:
+            yield from _in_order(pool, first, batch, self._stream.steps(place.position), self._ahead)
 
 
-def _in_order(pool: ThreadPoolExecutor, batch: BatchMaker, steps: int, ahead: int) -> Iterator[Batch]:
+def _in_order(
+    pool: ThreadPoolExecutor, first: BatchMaker, batch: BatchMaker, steps: int, ahead: int
+) -> Iterator[Batch]:
+    """The first batch has all threads for itself: others are begun when it is made."""
     begun: deque[Future[Batch]] = deque()
     try:
         for step in range(steps):
-            begun.append(pool.submit(batch, step))
+            begun.append(pool.submit(batch if step else first, step))
+            if step == 0:
+                wait(begun)
             if len(begun) >= ahead:
                 yield begun.popleft().result()
         while begun:
@@ -57,8 +65,3 @@ def _pinned(make: Callable[[int, int], Batch], start: int, stop: int) -> Batch:
     batch = make(start, stop)
     with PIN:
         return batch.pin_memory()
-
-
-def _one_thread_each() -> None:
-    """Torch's own threads would fight with these for the same cores; the setting is of this thread alone."""
-    torch.set_num_threads(1)

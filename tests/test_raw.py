@@ -177,3 +177,15 @@ def test_mutations_of_a_batch_do_not_reach_the_shard_or_other_batches(tmp_path: 
     loader.set_epoch(0)
     for before, after in zip(first, loader, strict=True):
         assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize(("workers", "kind"), [(1, "thread"), (3, "thread"), (2, "process")])
+def test_batches_are_the_same_for_any_number_and_kind_of_workers(tmp_path: Path, workers: int, kind: Any) -> None:
+    """Values and the order of the axes in memory."""
+    ds = packed(tmp_path, images(50), shard_size=20_000)
+    alone = batches(ds, shuffle=True)
+    other = list(ss.Loader(ds, batch_size=4, drop_last=False, shuffle=True, num_workers=workers, worker_kind=kind))
+    for mine, theirs in zip(alone, other, strict=True):
+        assert mine["key"] == theirs["key"]
+        assert torch.equal(mine["image"], theirs["image"])
+        assert mine["image"].stride() == theirs["image"].stride()

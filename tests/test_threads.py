@@ -32,7 +32,7 @@ def made(ds: ss.ShardDataset, workers: int, kind: str, **options: Any) -> ss.Loa
 
 
 @pytest.mark.parametrize(
-    ("workers", "kind"), [(1, "thread"), (2, "thread"), (4, "thread"), (1, "process"), (3, "process")]
+    ("workers", "kind"), [(n, "thread") for n in (1, 2, 3, 4)] + [(n, "process") for n in (1, 2, 4)]
 )
 def test_batches_are_bit_identical_for_any_number_and_kind_of_workers(
     ds: ss.ShardDataset, workers: int, kind: str

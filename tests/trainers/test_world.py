@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import shardstream as ss
 
-# From the launchers' sources and manuals (torchrun's is run by a test, too): SLURM's from srun's manual (2 nodes, 8 tasks), Kubernetes' from an
-# Indexed Job of its documentation. What says nothing about ranks is left out.
+# From the launchers' sources and manuals (torchrun's is run by a test, too): SLURM's from srun's (2 nodes, 8 tasks),
+# Kubernetes' from an Indexed Job of its documentation. What says nothing about ranks is left out.
 TORCHRUN = {  # torch 2.15, 2 nodes of 4
     "LOCAL_RANK": "1", "RANK": "5", "GROUP_RANK": "1", "ROLE_RANK": "5", "ROLE_NAME": "default", "LOCAL_WORLD_SIZE": "4",
     "WORLD_SIZE": "8", "GROUP_WORLD_SIZE": "2", "ROLE_WORLD_SIZE": "8", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500",
