@@ -6,10 +6,11 @@ import gc
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from shardstream.memory import KEPT, LARGE, SIZES, _Free, blank
+from shardstream.memory import KEPT, LARGE, SIZES, _Free, _Slab, blank
 
 CPU = torch.device("cpu")
 
@@ -71,3 +72,12 @@ def test_threads_never_get_the_same_memory() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_part_of_a_slab_gives_nothing_back() -> None:
+    """Only the whole of it does, once."""
+    slab = np.empty(64, dtype=np.uint8).view(_Slab)
+    slab.block = np.empty(64, dtype=np.uint8)
+    assert slab[3:].block is None
+    assert slab.view(np.uint16).block is None
+    slab.block = None
