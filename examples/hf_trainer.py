@@ -88,6 +88,7 @@ def main() -> None:
         compute_metrics=accuracy,
     )  # fmt: skip
     trainer.train(resume_from_checkpoint=options.resume)
+    trainer.accelerator.wait_for_everyone()  # a rank that ends while another still talks to it may be aborted
     trainer.accelerator.end_training()
 
 

@@ -81,7 +81,7 @@ def bucket(weed: Any, tmp_path: Path) -> Iterator[Bucket]:
 def _open_folder(tmp_path: Path) -> None:
     """pytest's folders are private to root; the command runs as another user."""
     for folder in (tmp_path, *tmp_path.parents[:3]):
-        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest", "test_")):
+        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest", "popen", "test_")):
             folder.chmod(0o755)
     tmp_path.chmod(0o777)
 

@@ -74,16 +74,6 @@ def test_another_epoch_or_a_second_call_begins_at_the_start(ds: ss.ShardDataset,
     assert keys(loader) == whole[0]
 
 
-class Counting(ss.Loader):
-    """Counts the batches that were made and delivered."""
-
-    read = 0
-
-    def _deliver(self, batch: ss.Batch) -> ss.Batch:
-        self.read += 1
-        return super()._deliver(batch)
-
-
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
 def test_batches_that_the_hf_trainer_skips_are_not_read(
     ds: ss.ShardDataset, whole: list[list[list[str]]], accumulate: int
@@ -92,7 +82,7 @@ def test_batches_that_the_hf_trainer_skips_are_not_read(
     skip = pytest.importorskip("accelerate").skip_first_batches
     updates = -(-7 // accumulate)
     for done in range(2 * updates):
-        loader = Counting(ds, global_batch_size=10, shuffle=True, world=ss.World(0, 1))
+        loader = ss.Loader(ds, global_batch_size=10, shuffle=True, world=ss.World(0, 1))
         trainer = SimpleNamespace(
             state=SimpleNamespace(global_step=done),
             args=SimpleNamespace(gradient_accumulation_steps=accumulate),
@@ -100,7 +90,7 @@ def test_batches_that_the_hf_trainer_skips_are_not_read(
         epoch, skipped = done // updates, done % updates * accumulate
         given = ss.hf_loader(trainer, loader, ("key",))
         assert keys(skip(given, skipped)) == whole[epoch][skipped:]
-        assert loader.read == 7 - skipped
+        assert loader.metrics().batches == 7 - skipped
         given.set_epoch(epoch + 1)
         assert keys(given) == keys(whole_of(ds, epoch + 1))
 

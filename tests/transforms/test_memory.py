@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import multiprocessing
 
-from shardstream.transforms.memory import LARGE, blank, copy_of, stack
+from shardstream.memory import LARGE
+from shardstream.transforms.memory import blank, copy_of, stack
 
 from .samples import noise
 
