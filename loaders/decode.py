@@ -74,15 +74,15 @@ _UPRIGHT = {
 }
 
 
-def decode_image(data: memoryview | bytes, where: str, orientation: int = 1) -> Image.Image:
-    """A PIL image in RGB, turned upright from ``orientation`` (1: as stored). Raises UndecodableImage, naming the sample."""
+def decode_image(data: memoryview | bytes, where: object, orientation: int = 1) -> Image.Image:
+    """A PIL image in RGB, turned upright from ``orientation`` (1: as stored). Raises UndecodableImage with ``str(where)``."""
     image = _decode(data, where)
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _decode(data: memoryview | bytes, where: str) -> Image.Image:
+def _decode(data: memoryview | bytes, where: object) -> Image.Image:
     if bytes(data[:6]) == b"\x93NUMPY":
-        array = load_array(bytes(data), where)
+        array = load_array(bytes(data), str(where))
         return Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array).convert("RGB")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -94,7 +94,7 @@ def _decode(data: memoryview | bytes, where: str) -> Image.Image:
 
 def decode_pixels(
     data: memoryview | bytes,
-    where: str,
+    where: object,
     geometry: Geometry | None = None,
     orientation: int = 1,
     exact: bool = False,
@@ -113,7 +113,7 @@ def decode_pixels(
 
 def decode_parts(
     data: memoryview | bytes,
-    where: str,
+    where: object,
     parts: Sequence[Geometry | None],
     orientation: int = 1,
     exact: bool = False,

@@ -32,6 +32,18 @@ Wanted = Sequence[Geometry | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Where:
+    """A sample's address for messages, put together only where one is written."""
+
+    ds: Dataset
+    shard: int
+    row: int
+
+    def __str__(self) -> str:
+        return self.ds.where(self.shard, self.row)
+
+
+@dataclass(frozen=True, slots=True)
 class Pictures:
     """Reads the pictures of a dataset with images."""
 
@@ -54,7 +66,8 @@ class Pictures:
 
     def coded(self, rows: Rows, wanted: Wanted, size: int) -> Coded:
         """Each row's picture for a GPU to decode, those that it does not take decoded here."""
-        members = [Member(*self._data(*place), self._orientation(*place)) for place in _places(rows)]
+        found = [(*self._data(*place), self._orientation(*place)) for place in _places(rows)]
+        members = [Member(data, str(where), orientation) for data, where, orientation in found]
         return coded(members, wanted, on_gpu, size)
 
     def _decoded(self, asked: tuple[tuple[int, int], Iterable[Geometry | None]]) -> dict[Geometry | None, U8]:
@@ -68,9 +81,9 @@ class Pictures:
         with DECODE:
             return decode_image(data, where, orientation)
 
-    def _data(self, shard: int, row: int) -> tuple[memoryview | bytes, str]:
+    def _data(self, shard: int, row: int) -> tuple[memoryview | bytes, Where]:
         data = self.ds.fetcher.member(shard, row, cast("str", self.ds.info.image_field))
-        where = self.ds.where(shard, row)
+        where = Where(self.ds, shard, row)
         if data is None:
             raise UndecodableImage(
                 f"{where}: the sample has no {self.ds.info.image_field!r} member. Leave it out when indexing."

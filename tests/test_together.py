@@ -53,8 +53,8 @@ def test_the_first_batch_alone_is_shared(tmp_path: Path, workers: int, monkeypat
     seen: list[tuple[bool, str]] = []
     original: Any = pictures.decode_parts
 
-    def watched(data: Any, where: str, *rest: Any) -> Any:
-        seen.append((threading.current_thread().name.startswith("shardstream-first"), where))
+    def watched(data: Any, where: object, *rest: Any) -> Any:
+        seen.append((threading.current_thread().name.startswith("shardstream-first"), str(where)))
         return original(data, where, *rest)
 
     monkeypatch.setattr(pictures, "decode_parts", watched)
@@ -83,7 +83,7 @@ def test_damage_in_the_first_batch_is_raised_in_its_turn(tmp_path: Path) -> None
     """With the name of the sample."""
     ds = pack_toy(tmp_path / "out", 24)
 
-    def broken(data: Any, where: str, *rest: Any) -> Any:
+    def broken(data: Any, where: object, *rest: Any) -> Any:
         raise UndecodableImage(f"{where}: no")
 
     with pytest.MonkeyPatch.context() as patch:

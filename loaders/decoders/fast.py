@@ -6,13 +6,11 @@ a grey level of Pillow's (of 62 million values of 230 ImageNet photos at 256 pix
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from .turbo import decode_whole, decode_window
 
@@ -20,7 +18,10 @@ if TYPE_CHECKING:
     from ..decode import Geometry
 
 U8 = NDArray[np.uint8]
-_SMOOTH = ("bilinear", "bicubic")
+_KERNELS = {
+    "bilinear": torch.ops.aten._upsample_bilinear2d_aa.default,
+    "bicubic": torch.ops.aten._upsample_bicubic2d_aa.default,
+}
 
 
 def fast_pixels(data: memoryview | bytes, geometry: Geometry | None) -> U8 | None:
@@ -29,7 +30,7 @@ def fast_pixels(data: memoryview | bytes, geometry: Geometry | None) -> U8 | Non
         return None
     if geometry is None:
         return decode_whole(data)
-    if geometry.interpolation not in _SMOOTH:
+    if geometry.interpolation not in _KERNELS:
         return None
     if not geometry.isolated:
         whole = decode_whole(data)
@@ -40,7 +41,7 @@ def fast_pixels(data: memoryview | bytes, geometry: Geometry | None) -> U8 | Non
 
 def part_of(pixels: U8, geometry: Geometry) -> U8 | None:
     """The same part of a picture (H, W, 3) that is decoded already, not flipped; None as ``fast_pixels``."""
-    if geometry.interpolation not in _SMOOTH:
+    if geometry.interpolation not in _KERNELS:
         return None
     if not geometry.isolated:
         return _window_of_resized(pixels, geometry)
@@ -71,8 +72,8 @@ def resized(pixels: U8, out_hw: tuple[int, int], interpolation: str) -> U8:
     """(h, w, 3) to (*out_hw, 3), antialiased, in integers."""
     if pixels.shape[:2] == out_hw:
         return pixels
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a read-only array is only read
-        image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    found = functional.interpolate(image, size=out_hw, mode=interpolation, antialias=True)
+    if not pixels.flags.writeable:  # torch would warn, once per process
+        pixels = pixels.copy()
+    # what functional.interpolate(antialias=True) calls; its own checks take as long as a tenth of the kernel
+    found = _KERNELS[interpolation](torch.from_numpy(pixels).permute(2, 0, 1)[None], out_hw, False)
     return np.asarray(found[0].permute(1, 2, 0))

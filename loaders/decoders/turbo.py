@@ -70,7 +70,7 @@ def _decode(data: bytes | memoryview, window: tuple[int, int, int, int] | None) 
 
 def _attempt(found: Any, data: bytes | memoryview, window: tuple[int, int, int, int] | None) -> U8 | None:
     handle, buffer = _handle(found), np.frombuffer(data, dtype=np.uint8)
-    address, size = buffer.ctypes.data, len(buffer)
+    address, size = _address(buffer), len(buffer)
     if found.tj3DecompressHeader(handle, address, size):
         return None
     width, height = found.tj3Get(handle, WIDTH), found.tj3Get(handle, HEIGHT)
@@ -84,9 +84,15 @@ def _attempt(found: Any, data: bytes | memoryview, window: tuple[int, int, int, 
     if found.tj3SetCroppingRegion(handle, region):
         return None
     pixels = np.empty((region.h, region.w, 3), dtype=np.uint8)
-    if found.tj3Decompress8(handle, address, size, pixels.ctypes.data, region.w * 3, RGB):
+    if found.tj3Decompress8(handle, address, size, _address(pixels), region.w * 3, RGB):
         return None
     return pixels[top - y0 : bottom - y0, left - x0 : right - x0]
+
+
+def _address(array: U8) -> int:
+    """``array.ctypes.data``, in a fifth of its time."""
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _handle(found: Any) -> ctypes.c_void_p:
