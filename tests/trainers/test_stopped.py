@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,7 +84,9 @@ def test_a_job_that_is_told_to_stop_saves_after_the_same_step_on_every_rank(
     assert {max(step.step for step in before if step.rank == rank) for rank in range(2)} == {saved}
     assert saved > STEPS + 9
     if told == "one rank":
-        assert shown.count("exitcode  : 143") == 2, shown[-3000:]
+        codes = re.findall(r"exitcode  : (-?\d+)", shown)  # torchrun ends whoever has not ended by itself yet: -15
+        assert "143" in codes, shown[-3000:]
+        assert {*codes} <= {"143", "-15"}, shown[-3000:]
     run(torchrun(1, "ddp_train", *arguments(digits, tmp_path, "after", epochs)))
     assert min(step.step for step in recorded(tmp_path / "after")) == saved + 1
     assert_exactly_once([*before, *recorded(tmp_path / "after")], digits, epochs=epochs, batch=BATCH)
