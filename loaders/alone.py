@@ -25,7 +25,7 @@ from .batch import Batch
 from .config import LoaderOptions
 from .counters import Counters
 from .gather import Gather
-from .loader import Loader, planned_only
+from .loader import Loader, as_it_is, planned_only
 from .raw import U8
 from .rows import ShardRows
 from .stages import TRANSFORM
@@ -109,11 +109,7 @@ class _TransformAlone(_SameBatch):
     def batch(self, rows: Rows, size: int) -> Batch:
         batch = _SameBatch.batch(self, rows, size)
         with TRANSFORM:
-            return Batch((self.transform or _as_it_is)(batch))
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
+            return Batch((self.transform or as_it_is)(batch))
 
 
 def held(ds: Dataset) -> Dataset:

@@ -80,10 +80,10 @@ class Assembler:
         field = self.ds.info.image_field
         if field is None or field.rpartition(".")[2] != "npy" or self.bodies:
             return None
-        alone = self.ds.transform is None and self.config.sample_transform is None
-        return (
-            field if alone and self._planned([], np.zeros((0, 2), np.int64), np.zeros(0, np.uint64)) is None else None
-        )
+        if self.ds.transform is not None or self.config.sample_transform is not None:
+            return None
+        plan = self._planned([], np.zeros((0, 2), np.int64), np.zeros(0, np.uint64))
+        return field if plan is None else None
 
     def batch(self, rows: Rows, size: int) -> Batch:
         """One batch of ``size`` rows, transformed and renamed."""
@@ -133,9 +133,8 @@ class Assembler:
             batch["image"] = self._sample_transformed(rows, size, self.config.sample_transform)
             return None
         if rows.images is not None:
-            batch["image"] = padded(rows.images, size, 0, own=False).permute(
-                0, 3, 1, 2
-            )  # channels stand last in memory
+            # channels stand last in memory
+            batch["image"] = padded(rows.images, size, 0, own=False).permute(0, 3, 1, 2)
             return None
         plan = self._planned(rows.keys, rows.sizes, rows.seeds)
         contexts = [None if plan is None else plan_row(plan, i) for i in range(len(rows))]

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import OptionError
-from .order import WINDOW
+from .order import WINDOW, rank_positions
 from .samplers import Natural, Sampler
 from .world import World
 
@@ -124,6 +127,10 @@ class StreamConfig:
     def rows(self) -> int:
         """Rows of one rank's batch."""
         return -(-self.global_batch // self.world.world_size)
+
+    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
+        """(n,) positions of global batch [start, stop) that this rank takes."""
+        return rank_positions(start, stop, self.world.rank, self.world.world_size, self.shuffle)
 
     @property
     def drops_last(self) -> bool:

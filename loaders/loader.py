@@ -160,7 +160,7 @@ class Loader:
             self._batches = DataLoader(
                 self.stream,
                 batch_size=None,
-                collate_fn=_as_it_is,
+                collate_fn=as_it_is,
                 num_workers=config.num_workers,
                 prefetch_factor=(config.prefetch_factor or 2) if config.num_workers else None,
                 pin_memory=pin,
@@ -195,6 +195,6 @@ class _PlanOnly:
         return batch
 
 
-def _as_it_is(batch: Any) -> Any:
+def as_it_is(batch: Any) -> Any:
     """Instead of torch's default, which would walk through every key of every batch."""
     return batch

@@ -11,7 +11,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import ShardstreamError
 from .blocks import Span
+from .steps import Pace
 
 I64 = NDArray[np.int64]
 THREADS = 8
@@ -97,36 +97,30 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """The batches that one worker makes: every ``stride`` positions one of ``batch``, up to ``stop``."""
-
-    batch: int
-    stride: int
-    stop: int
-    bytes_each: float
-    """What a position costs one rank, on average over the positions of all."""
-
-
 class Outlook:
-    """Announces the rows of a worker's coming batches, as many as the reader can take. Threads may share it."""
+    """Announces the rows of a worker's coming batches, as many as the reader can take. Threads may share it.
 
-    def __init__(self, reader: Reader, rows: Callable[[int, int], tuple[I64, I64]], course: Course) -> None:
-        self._reader, self._rows, self._course = reader, rows, course
+    ``bytes_each``: what a position costs one rank, on average over the positions of all.
+    """
+
+    def __init__(
+        self, reader: Reader, rows: Callable[[int, int], tuple[I64, I64]], pace: Pace, bytes_each: float
+    ) -> None:
+        self._reader, self._rows, self._pace, self._bytes_each = reader, rows, pace, bytes_each
         self._next = 0
         self._lock = threading.Lock()
         reader.begin_epoch()
 
     def reach(self, start: int) -> None:
         """The batch at this position begins: announce it, and what comes after it."""
-        course = self._course
+        pace = self._pace
         with self._lock:
             self._next = max(self._next, start)
-            while self._next < min(course.stop, self._horizon(start)) and self._reader.idle:
-                shards, rows = self._rows(self._next, min(self._next + course.batch, course.stop))
-                self._next += course.stride
+            while self._next < min(pace.stop, self._horizon(start)) and self._reader.idle:
+                shards, rows = self._rows(self._next, min(self._next + pace.batch, pace.stop))
+                self._next += pace.stride
                 self._reader.ahead(shards, rows)
 
     def _horizon(self, start: int) -> float:
         """Up to where it is worth to announce: at least the batch that begins."""
-        return start + max(1.0, self._reader.outlook / self._course.bytes_each)
+        return start + max(1.0, self._reader.outlook / self._bytes_each)

@@ -12,7 +12,6 @@ from ..counted import mix, text_word, uniform
 from .config import StreamConfig
 from .epoch import Epoch
 from .gather import Gather
-from .order import rank_positions
 from .rows import NO_LABEL
 from .steps import Rows, Span
 
@@ -38,19 +37,15 @@ class RowPlan:
 
     def places(self, start: int, stop: int) -> tuple[I64, I64]:
         """Shards and rows of this rank's part of global batch [start, stop)."""
-        shards, items, _ = self._epoch.locate(self._positions((start, stop)))
+        shards, items, _ = self._epoch.locate(self._config.positions(start, stop))
         return shards, self._ds.row_numbers(shards, self._items.locate(shards, items)[0])
 
     def rows(self, spans: Sequence[Span]) -> list[Rows]:
         """The rows of this rank's parts of global batches, planned together."""
-        positions = [self._positions(span) for span in spans]
+        positions = [self._config.positions(*span) for span in spans]
         stops = np.cumsum([len(part) for part in positions]).tolist()
         together = self._rows(np.concatenate(positions))
         return [together.cut(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
-
-    def _positions(self, span: Span) -> I64:
-        world = self._config.world
-        return rank_positions(*span, world.rank, world.world_size, self._config.shuffle)
 
     def _rows(self, positions: I64) -> Rows:
         shards, items, copies = self._epoch.locate(positions)

@@ -72,8 +72,6 @@ class Pace:
     batch: int
     stride: int
     stop: int
-    most: int
-    """Batches that are planned together at most."""
 
     def spans(self, start: int, count: int) -> list[Span]:
         """The next ``count`` batches from a position on, as far as there are."""
@@ -82,10 +80,13 @@ class Pace:
 
 
 class Steps:
-    """Gives each batch its rows, whatever the order in which they are asked for. Threads may share it."""
+    """Gives each batch its rows, whatever the order in which they are asked for. Threads may share it.
 
-    def __init__(self, plan: Callable[[Sequence[Span]], list[Rows]], pace: Pace) -> None:
-        self._plan, self._pace = plan, pace
+    At most ``most`` batches are planned together.
+    """
+
+    def __init__(self, plan: Callable[[Sequence[Span]], list[Rows]], pace: Pace, most: int) -> None:
+        self._plan, self._pace, self._most = plan, pace, most
         self._planned: dict[Span, Rows] = {}
         self._next: int | None = None
         self._count = 1
@@ -95,7 +96,7 @@ class Steps:
         """Rows of positions [start, stop); planned ahead where these come in the worker's own sequence."""
         span = (start, stop)
         with self._lock:
-            if self._next is None or start > self._next + self._pace.most * self._pace.stride:
+            if self._next is None or start > self._next + self._most * self._pace.stride:
                 self._planned.clear()  # the first batch, or a jump: what lies between is not wanted
                 self._next = start
             while span not in self._planned and self._next <= start < self._pace.stop:
@@ -106,6 +107,6 @@ class Steps:
     def _plan_more(self, start: int) -> int:
         """Plan the next few batches; the position after them."""
         spans = self._pace.spans(start, self._count)
-        self._count = min(2 * self._count, self._pace.most)
+        self._count = min(2 * self._count, self._most)
         self._planned.update(zip(spans, self._plan(spans), strict=True))
         return spans[-1][0] + self._pace.stride

@@ -16,8 +16,8 @@ from .batch import Batch
 from .config import StreamConfig, StreamOptions
 from .epoch import Epoch
 from .meter import Measured, Meter
-from .order import ORDER_VERSION, OrderSpec, rank_positions
-from .readahead import Course, Outlook
+from .order import ORDER_VERSION, OrderSpec
+from .readahead import Outlook
 from .row_plan import RowPlan
 from .samplers.delivered import Delivered
 from .state import BatchIterator, Place
@@ -110,14 +110,15 @@ class Stream(IterableDataset[Batch]):
 
     def taken(self, start: int, stop: int) -> int:
         """How many of positions [start, stop) this rank takes."""
-        world = self.config.world
-        return len(rank_positions(start, stop, world.rank, world.world_size, self.config.shuffle))
+        return len(self.config.positions(start, stop))
 
     def maker(self, epoch: int) -> Callable[[int, int], Batch]:
         """What turns positions [start, stop) of an epoch into this rank's batch."""
         epochs = Epoch(self.sampled.copies, self.spec, epoch)
         plan = RowPlan(self.items, self._delivered, self.config, epochs, self.assembler.array_field)
-        return partial(self._batch, Steps(plan.rows, self._pace()), self._outlook(plan))
+        pace = self._pace()
+        steps = Steps(plan.rows, pace, max(1, self._planned_rows() // self.config.rows))
+        return partial(self._batch, steps, self._outlook(plan, pace))
 
     def _pace(self) -> Pace:
         worker, batch, position = get_worker_info(), self.config.global_batch, int(self._place[1])
@@ -125,7 +126,6 @@ class Stream(IterableDataset[Batch]):
             batch=batch,
             stride=batch * (worker.num_workers if worker else 1),
             stop=min(self.size, position + self.steps(position) * batch),
-            most=max(1, self._planned_rows() // self.config.rows),
         )
 
     def _planned_rows(self) -> int:
@@ -133,18 +133,13 @@ class Stream(IterableDataset[Batch]):
             return PLANNED_ROWS
         return min(PLANNED_ROWS, int(PLANNED_BYTES / self.ds.fetcher.sample_bytes))
 
-    def _outlook(self, plan: RowPlan) -> Outlook | None:
+    def _outlook(self, plan: RowPlan, pace: Pace) -> Outlook | None:
         """What announces the rows of coming batches; None where shards are local and need no reading ahead."""
-        if not self.ds.fetcher.outlook:
+        reader = self.ds.fetcher
+        if not reader.outlook:
             return None
-        pace, world_size = self._pace(), self.config.world.world_size
-        course = Course(
-            batch=pace.batch,
-            stride=pace.stride,
-            stop=pace.stop,
-            bytes_each=self.ds.fetcher.sample_bytes * len(self.ds) / max(1, self.size) / world_size,
-        )
-        return Outlook(self.ds.fetcher, plan.places, course)
+        bytes_each = reader.sample_bytes * len(self.ds) / max(1, self.size) / self.config.world.world_size
+        return Outlook(reader, plan.places, pace, bytes_each)
 
     def _batch(self, steps: Steps, outlook: Outlook | None, start: int, stop: int) -> Batch:
         if outlook is not None:

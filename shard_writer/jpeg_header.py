@@ -30,7 +30,7 @@ def plain_frame(data: bytes) -> Frame | None:
     Where a frame is returned, Pillow opens the image and says the same. Layout: ITU-T T.81 (1992), annex B.
     """
     frame = None
-    for marker, body in _segments(data):
+    for marker, body in segments(data):
         if marker == _SOS:
             return frame
         if marker in (_BASELINE, _EXTENDED, _PROGRESSIVE):
@@ -41,8 +41,8 @@ def plain_frame(data: bytes) -> Frame | None:
     return None
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and body of each whole segment:  FF marker | size, 2 bytes, counts itself | body."""
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and body of each whole segment, up to what is none:  FF marker | size, 2 bytes, counts itself | body."""
     at = 2 if data.startswith(b"\xff\xd8\xff") else len(data)
     while data[at : at + 1] == b"\xff":
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])

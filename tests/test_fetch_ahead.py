@@ -20,8 +20,9 @@ from shardstream.loaders.cache import ShardCache
 from shardstream.loaders.counters import Tally
 from shardstream.loaders.order import EpochOrder, OrderSpec
 from shardstream.loaders.pieces import Piece, Pieces
-from shardstream.loaders.readahead import Background, Course, Outlook
+from shardstream.loaders.readahead import Background, Outlook
 from shardstream.loaders.shard_bytes import ShardBytes
+from shardstream.loaders.steps import Pace
 from shardstream.shard_writer.manifest import ShardEntry, SplitManifest
 from shardstream.shard_writer.storage import Store
 
@@ -58,7 +59,7 @@ def test_every_row_of_a_workers_batches_is_announced_once_before_its_batch_ends(
     def rows(first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(end - first, dtype=np.int64), np.arange(first, end)
 
-    ahead = Outlook(order, rows, Course(batch, batch * workers, stop, bytes_each=1.0))
+    ahead = Outlook(order, rows, Pace(batch, batch * workers, stop), bytes_each=1.0)
     mine = list(range(start, stop, batch * workers))
     for begin in mine:
         ahead.reach(begin)
@@ -71,7 +72,7 @@ def test_every_row_of_a_workers_batches_is_announced_once_before_its_batch_ends(
 def test_a_reader_that_is_busy_is_told_no_more(tmp_path: Path) -> None:
     """Until it has taken what it was told."""
     order = Order(outlook=1000, takes=10)
-    ahead = Outlook(order, lambda a, b: (np.zeros(b - a), np.arange(a, b)), Course(4, 4, 100, bytes_each=1.0))
+    ahead = Outlook(order, lambda a, b: (np.zeros(b - a), np.arange(a, b)), Pace(4, 4, 100), bytes_each=1.0)
     ahead.reach(0)
     assert order.told == list(range(12))
     order.takes = 30

@@ -30,7 +30,7 @@ class Planner:
 @given(st.integers(1, 40), st.integers(1, 3), st.integers(1, 16), st.randoms(use_true_random=False))
 def test_every_batch_gets_its_rows_in_any_order(size: int, workers: int, most: int, random: Any) -> None:
     """Threads ask a little out of order; a test may ask anyhow, and twice."""
-    steps = Steps(Planner(), Pace(batch=3, stride=3 * workers, stop=size, most=most))
+    steps = Steps(Planner(), Pace(batch=3, stride=3 * workers, stop=size), most)
     spans = [(start, min(start + 3, size)) for start in range(0, size, 3)]
     asked = spans + random.sample(spans, len(spans))
     for span in asked:
@@ -40,7 +40,7 @@ def test_every_batch_gets_its_rows_in_any_order(size: int, workers: int, most: i
 def test_the_first_batch_is_planned_alone_and_later_ones_together() -> None:
     """So 100 batches take few calls, none plans more than it may, and each is planned once."""
     planner = Planner()
-    steps = Steps(planner, Pace(batch=2, stride=4, stop=400, most=16))
+    steps = Steps(planner, Pace(batch=2, stride=4, stop=400), 16)
     for start in range(2, 400, 4):
         steps.rows(start, start + 2)
     assert [len(call) for call in planner.calls] == [1, 2, 4, 8, 16, 16, 16, 16, 16, 5]
@@ -50,7 +50,7 @@ def test_the_first_batch_is_planned_alone_and_later_ones_together() -> None:
 def test_a_jump_forgets_what_was_planned_before() -> None:
     """What lies between is neither planned nor held."""
     planner = Planner()
-    steps = Steps(planner, Pace(batch=1, stride=1, stop=1_000_000, most=8))
+    steps = Steps(planner, Pace(batch=1, stride=1, stop=1_000_000), 8)
     for start in (0, 1, 2, 3, 500_000, 500_001):
         steps.rows(start, start + 1)
     assert sum(len(call) for call in planner.calls) < 40

@@ -6,15 +6,15 @@ progressive ones one by one on the host, and fails a whole list for one bad file
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ...shard_writer.jpeg_header import segments
 from .turbo import MAX_PIXELS
 
 if TYPE_CHECKING:
     from ..decode import Geometry
 
-_SOI, _EOI = b"\xff\xd8\xff", b"\xff\xd9"
+_EOI = b"\xff\xd9"
 _BASELINE, _SOS, _ADOBE = 0xC0, 0xDA, 0xEE
 _RGB_NAMES = b"RGB"
 _SMOOTH = ("bilinear", "bicubic")
@@ -44,7 +44,7 @@ def _baseline(data: bytes) -> Stored | None:
     if not data.endswith(_EOI):  # cut short, or with something behind it
         return None
     frame, transformed = None, True
-    for marker, body in _segments(data):
+    for marker, body in segments(data):
         if marker == _BASELINE:
             frame = body
         elif marker == _ADOBE and body[:5] == b"Adobe":
@@ -52,17 +52,6 @@ def _baseline(data: bytes) -> Stored | None:
         elif marker == _SOS:
             return _stored(frame, transformed)
     return None
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and body of each segment up to the first that is none:  FF marker | size, 2 bytes, counts itself | body."""
-    at = 2 if data.startswith(_SOI) else len(data)
-    while data[at : at + 1] == b"\xff":
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-        if not at + 4 <= end <= len(data):
-            return
-        yield data[at + 1], data[at + 4 : end]
-        at = end
 
 
 def _stored(frame: bytes | None, transformed: bool) -> Stored | None:

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.special import gammaln
 
 import shardstream as ss
+from shardstream.loaders import decode
 from shardstream.loaders.epoch import Epoch
 
 ID = {"person": "person_id", "question": "question_id"}
@@ -51,3 +54,16 @@ def distinct_if_uniform(parts: NDArray[np.int64], size: int) -> float:
 def _log_choose(n: NDArray[np.int64], k: int) -> NDArray[np.float64]:
     chosen: NDArray[np.float64] = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
     return chosen
+
+
+def decoded_pictures(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of pictures, added to whenever one is decoded."""
+    decoded: list[str] = []
+    real = decode.decode_image
+
+    def counted(data: bytes, where: object, orientation: int = 1) -> Image.Image:
+        decoded.append(str(where))
+        return real(data, where, orientation)
+
+    monkeypatch.setattr(decode, "decode_image", counted)
+    return decoded

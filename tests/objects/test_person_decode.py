@@ -15,14 +15,13 @@ from PIL import Image
 
 import shardstream as ss
 from shardstream import transforms as T  # noqa: N812
-from shardstream.loaders import decode
 from shardstream.loaders.config import Decode
 from shardstream.loaders.scoring import EmoticResults, score_emotic
 from shardstream.shard_writer.types import Record, Sample
 
 from ..toy_parts import HEIGHT, WIDTH, ToyPartsSplit, toy_part_pixels
 from ..toy_people import pack_toy_people, people_source
-from .part_views import rows_of
+from .part_views import decoded_pictures, rows_of
 from .person_rows import BODY, COUNT, PEOPLE, RECORDS, U8, Planned, cut_by_pillow, hwc, persons
 
 
@@ -86,14 +85,7 @@ def test_pixels_do_not_depend_on_who_else_is_in_the_batch(sized: ss.ShardDataset
 
 def test_every_picture_is_decoded_once_a_batch(ds: ss.ShardDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Context and body from one decoding, and those of all persons who stand together."""
-    decoded: list[str] = []
-    real = decode.decode_image
-
-    def counted(data: bytes, where: str, orientation: int = 1) -> Image.Image:
-        decoded.append(where)
-        return real(data, where, orientation)
-
-    monkeypatch.setattr(decode, "decode_image", counted)
+    decoded = decoded_pictures(monkeypatch)
     for size in (1, 8):
         for batch in ss.Loader(ds, view="person", batch_size=size, transform=Planned()):
             assert len(decoded) == len(set(decoded)) == len({key for key in batch["key"] if key})

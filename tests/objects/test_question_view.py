@@ -14,13 +14,12 @@ from PIL import Image
 
 import shardstream as ss
 from shardstream import transforms as T  # noqa: N812
-from shardstream.loaders import decode
 from shardstream.loaders.scoring import VqaResults, score_vqa
 
 from ..toy_coco import toy_record
 from ..toy_parts import ToyRecord, toy_part_pixels
 from ..toy_questions import pack_toy_questions, questions_source, toy_question_record
-from .part_views import rows_of
+from .part_views import decoded_pictures, rows_of
 
 COUNT = 30
 RECORDS = [toy_question_record(i) for i in range(COUNT)]
@@ -79,14 +78,7 @@ def test_a_picture_with_many_questions_is_decoded_once_a_batch(
     ds: ss.ShardDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In an evaluation they stand together; each of the crops is that of its row."""
-    decoded: list[str] = []
-    real = decode.decode_image
-
-    def counted(data: bytes, where: str, orientation: int = 1) -> Image.Image:
-        decoded.append(where)
-        return real(data, where, orientation)
-
-    monkeypatch.setattr(decode, "decode_image", counted)
+    decoded = decoded_pictures(monkeypatch)
     for batch in ss.Loader(ds, view="question", batch_size=9, transform=T.Compose([T.RandomResizedCrop(16)])):
         assert len(decoded) == len({key for key in batch["key"] if key})
         decoded.clear()
