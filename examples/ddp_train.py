@@ -2,6 +2,7 @@
 
     shardstream write digits --out digits
     torchrun --nproc-per-node 2 examples/ddp_train.py digits --checkpoint last.pt
+    torchrun --nproc-per-node 2 examples/ddp_train.py s3://bucket/imagenet --crop 224 --checkpoint last.pt
 
 With the same --global-batch-size the batches are the same on 1, 2, 3 or 4 ranks, so it may go on with fewer.
 """
@@ -10,16 +11,20 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from digits_model import Record, SmallNetwork, hits, loss_of
 from torch import distributed as dist
+from torch.nn import Module
 from torch.nn.parallel import DistributedDataParallel
 
 import shardstream as ss
+from shardstream import transforms as T  # noqa: N812
 
 
 class Job:
@@ -28,8 +33,10 @@ class Job:
     def __init__(self, ds: ss.ShardDataset, options: argparse.Namespace) -> None:
         self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else "cpu"
         self.loader = ss.Loader(
-            ds, global_batch_size=options.global_batch_size, shuffle=True, device=self.device, num_workers=options.workers
+            ds, global_batch_size=options.global_batch_size, shuffle=True, device=self.device, num_workers=options.workers,
+            transform=crops(options.crop, T.RandomResizedCrop, T.RandomHorizontalFlip),
         )  # fmt: skip
+        self.crop = options.crop
         torch.manual_seed(0)
         self.model = DistributedDataParallel(SmallNetwork(len(ds.classes)).to(self.device))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=3e-3)
@@ -79,10 +86,16 @@ def accuracy(job: Job) -> float:
     """Over the training split, every picture once whatever the number of ranks."""
     job.model.eval()
     counted = torch.zeros(2, dtype=torch.int64, device=job.device)
-    for batch in ss.Loader(job.loader.stream.ds, batch_size=128, device=job.device):
+    whole = crops(job.crop, T.Resize, partial(T.CenterCrop, job.crop))
+    for batch in ss.Loader(job.loader.stream.ds, batch_size=128, device=job.device, transform=whole):
         counted += hits(job.model.module, batch)
     dist.all_reduce(counted)
     return float(counted[0] / counted[1])
+
+
+def crops(size: int | None, first: Callable[[int], Module], then: Callable[[], Module]) -> T.Compose | None:
+    """Photos differ in size; digits do not, and need nothing."""
+    return None if size is None else T.Compose([first(size), then()])
 
 
 def print_once(text: str) -> None:
@@ -103,10 +116,11 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train a small network on packed digits, on any number of ranks.")
-    parser.add_argument("shards", help="written by `shardstream write digits`")
+    parser = argparse.ArgumentParser(description="Train a small network on packed pictures, on any number of ranks.")
+    parser.add_argument("shards", help="written by `shardstream write digits`, or any split with labels")
     parser.add_argument("--checkpoint", type=Path, default=Path("last.pt"), help="read at the start where it exists")
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--crop", type=int, metavar="PIXELS", help="random crops of this size, for photos")
     parser.add_argument("--global-batch-size", type=int, default=96)
     parser.add_argument("--save-every", type=int, default=5, metavar="STEPS")
     parser.add_argument("--workers", type=int, default=0)

@@ -13,14 +13,14 @@ from torch.nn import functional
 
 
 class SmallNetwork(nn.Module):
-    """22,000 weights: uint8 (B, 3, 8, 8) to 10 logits."""
+    """22,000 weights for 10 classes: uint8 (B, 3, H, W), digits of 8 x 8 or any larger pictures, to logits."""
 
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(256, classes),
+            nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(256, classes),
         )  # fmt: skip
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

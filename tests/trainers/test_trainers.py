@@ -44,6 +44,17 @@ def test_ddp_sees_each_digit_once_and_goes_on_on_three_ranks(digits: Path, tmp_p
     assert list(batches([*recorded(first), *recorded(more)]).values()) == expected
 
 
+def test_ddp_trains_on_real_photos_of_all_sizes(real_data: Path, tmp_path: Path) -> None:
+    """ImageNet as it is packed, one epoch on two ranks, then one on a single rank."""
+    out, saved = tmp_path / "imagenet", tmp_path / "last.pt"
+    ss.write("imagenet", real_data / "imagenet", out=out)
+    given = ("--crop", "32", "--global-batch-size", "24", "--checkpoint", saved, "--record", tmp_path / "record")
+    run(torchrun(2, "ddp_train", out, "--epochs", "1", *given))
+    assert_equal_steps(recorded(tmp_path / "record"), ranks=2)
+    run(torchrun(1, "ddp_train", out, "--epochs", "2", *given))
+    assert_exactly_once(recorded(tmp_path / "record"), out, epochs=2, batch=24)
+
+
 @pytest.mark.parametrize("stop", [14, 21])
 def test_lightning_resumes_after_an_epoch_and_within_one(
     lightning_run: tuple[Path, list[Step]], digits: Path, tmp_path: Path, stop: int
