@@ -35,6 +35,8 @@ class Step:
 def environment(**more: str) -> dict[str, str]:
     """One thread a rank, nothing of a launcher around the tests, nothing from a hub."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
+    # Ranks that are started again would find the dead ones' addresses in a store that outlives them (docs/multinode.md).
+    kept |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     return kept | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"} | more
 
 

@@ -119,7 +119,8 @@ def test_ranks_per_sample_must_divide_the_world(size: int, shared: int) -> None:
 SHOW = """
 import json, os, sys, torch, shardstream as ss
 world = ss.World.from_environment(ranks_per_sample=int(sys.argv[1]))
-print(json.dumps([os.environ["RANK"], world.rank, world.world_size, world.source, torch.distributed.is_initialized()]))
+shown = json.dumps([os.environ["RANK"], world.rank, world.world_size, world.source, torch.distributed.is_initialized()])
+sys.stdout.write(shown + chr(10))  # one write: unbuffered, print takes two, and the ranks share a pipe
 """
 
 
