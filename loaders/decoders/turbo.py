@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ from .turbo_library import (
 )
 
 U8 = NDArray[np.uint8]
+Window = tuple[int, int, int, int]
+"""Left, top, right, bottom."""
 MARGIN = 4
 MAX_PIXELS = 89_478_485
 """Pillow's bound on what is decoded without question; larger pictures are left to it."""
@@ -53,40 +55,69 @@ def decode_window(data: bytes | memoryview, left: int, top: int, right: int, bot
     return _decode(data, (left, top, right, bottom))
 
 
+def decode_placed(data: bytes | memoryview, left: int, top: int, right: int, bottom: int) -> U8 | None:
+    """(bottom, right, 3): the window at its own place; what lies above and left of it is undefined. As ``decode_window``."""
+    return _decode(data, (left, top, right, bottom), placed=True)
+
+
 def decode_whole(data: bytes | memoryview) -> U8 | None:
     """(H, W, 3) RGB of the whole picture; None as ``decode_window``."""
     return _decode(data, None)
 
 
-def _decode(data: bytes | memoryview, window: tuple[int, int, int, int] | None) -> U8 | None:
+def picture_size(data: bytes | memoryview) -> tuple[int, int] | None:
+    """Height and width that the header says; None as ``decode_window``."""
+    found = library()
+    frame = None if found is None else _frame(found, np.frombuffer(data, dtype=np.uint8))
+    return None if frame is None else (frame.height, frame.width)
+
+
+def _decode(data: bytes | memoryview, window: Window | None, placed: bool = False) -> U8 | None:
     found = library()
     if found is None:
         return None
-    pixels = _attempt(found, data, window)
+    pixels = _attempt(found, np.frombuffer(data, dtype=np.uint8), window, placed)
     if pixels is None:  # a decompressor that has met damage may refuse whole pictures for ever after
         del _local.decompressor
     return pixels
 
 
-def _attempt(found: Any, data: bytes | memoryview, window: tuple[int, int, int, int] | None) -> U8 | None:
-    handle, buffer = _handle(found), np.frombuffer(data, dtype=np.uint8)
-    address, size = _address(buffer), len(buffer)
-    if found.tj3DecompressHeader(handle, address, size):
+class _Frame(NamedTuple):
+    """What the decompressor of this thread has read of a header."""
+
+    height: int
+    width: int
+    block: int
+    """Width of what is decoded together."""
+
+
+def _frame(found: Any, buffer: U8) -> _Frame | None:
+    handle = _handle(found)
+    if found.tj3DecompressHeader(handle, _address(buffer), len(buffer)):
         return None
-    width, height = found.tj3Get(handle, WIDTH), found.tj3Get(handle, HEIGHT)
     block = BLOCK_WIDTHS.get(found.tj3Get(handle, SUBSAMPLING))
-    left, top, right, bottom = window or (0, 0, width, height)
-    if block is None or not (0 <= left < right <= width and 0 <= top < bottom <= height) or width * height > MAX_PIXELS:
+    width, height = found.tj3Get(handle, WIDTH), found.tj3Get(handle, HEIGHT)
+    return None if block is None or width * height > MAX_PIXELS else _Frame(height, width, block)
+
+
+def _attempt(found: Any, buffer: U8, window: Window | None, placed: bool) -> U8 | None:
+    frame = _frame(found, buffer)
+    if frame is None:
         return None
-    x0 = max(0, left - MARGIN) // block * block
-    y0 = max(0, top - MARGIN)
-    region = Region(x0, y0, min(width, right + MARGIN) - x0, min(height, bottom + MARGIN) - y0)
-    if found.tj3SetCroppingRegion(handle, region):
+    left, top, right, bottom = window or (0, 0, frame.width, frame.height)
+    if not (0 <= left < right <= frame.width and 0 <= top < bottom <= frame.height):
         return None
-    pixels = np.empty((region.h, region.w, 3), dtype=np.uint8)
-    if found.tj3Decompress8(handle, address, size, _address(pixels), region.w * 3, RGB):
+    x0, y0 = max(0, left - MARGIN) // frame.block * frame.block, max(0, top - MARGIN)
+    x1, y1 = min(frame.width, right + MARGIN), min(frame.height, bottom + MARGIN)
+    if found.tj3SetCroppingRegion(_handle(found), Region(x0, y0, x1 - x0, y1 - y0)):
         return None
-    return pixels[top - y0 : bottom - y0, left - x0 : right - x0]
+    x, y = (0, 0) if placed else (x0, y0)  # of the first pixel in memory
+    pixels = np.empty((y1 - y, x1 - x, 3), dtype=np.uint8)
+    line = 3 * (x1 - x)
+    start = _address(pixels) + (y0 - y) * line + (x0 - x) * 3
+    if found.tj3Decompress8(_handle(found), _address(buffer), len(buffer), start, line, RGB):
+        return None
+    return pixels[:bottom, :right] if placed else pixels[top - y : bottom - y, left - x : right - x]
 
 
 def _address(array: U8) -> int:

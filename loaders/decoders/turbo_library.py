@@ -1,4 +1,4 @@
-"""libturbojpeg 3 by ctypes: the one public interface that decodes a part of a JPEG. Calls release the interpreter lock.
+"""libturbojpeg 3 by ctypes: the one public interface that decodes a part of a JPEG. Decoding releases the interpreter lock.
 
 The library comes with the package ``turbojpeg`` (whose own Python interface has no regions), with the system, or from
 ``$SHARDSTREAM_TURBOJPEG``. Versions below 3 have no regions and are not taken.
@@ -35,11 +35,11 @@ def library() -> Any | None:
     """The loaded library; None where there is none of version 3."""
     for path in _candidates():
         try:
-            found = ctypes.CDLL(path)
+            found, keeps_lock = ctypes.CDLL(path), ctypes.PyDLL(path)
         except OSError:  # not there, or built for another machine
             continue
         if hasattr(found, "tj3SetCroppingRegion"):
-            return _declared(found)
+            return _declared(found, keeps_lock)
     return None
 
 
@@ -56,8 +56,11 @@ def _candidates() -> Iterator[str]:
         yield system
 
 
-def _declared(found: Any) -> Any:
-    """Argument types, without which a pointer of 64 bits would be cut to 32."""
+def _declared(found: Any, keeps_lock: Any) -> Any:
+    """Argument types, without which a pointer of 64 bits would be cut to 32.
+
+    Of what takes a microsecond the interpreter lock is kept: to get it back a thread may wait far longer than that.
+    """
     for name, result, arguments in (
         ("tj3Init", _HANDLE, (_INT,)),
         ("tj3Destroy", None, (_HANDLE,)),
@@ -68,6 +71,7 @@ def _declared(found: Any) -> Any:
         ("tj3Decompress8", _INT, (_HANDLE, _ADDRESS, _SIZE, _ADDRESS, _INT, _INT)),
         ("tj3GetErrorStr", ctypes.c_char_p, (_HANDLE,)),
     ):
-        function = getattr(found, name)
+        function = getattr(found if name == "tj3Decompress8" else keeps_lock, name)
         function.restype, function.argtypes = result, arguments
+        setattr(found, name, function)
     return found
