@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
@@ -73,16 +74,22 @@ class Measured:
             self._meter.row(worker.id)[Column.READY] = 0
 
     def __call__(self, start: int, stop: int) -> Batch:
+        with self.working() as clock:
+            batch = self._make(start, stop)
+            self._count(clock.counts, self._rows(start, stop))
+        return batch
+
+    @contextmanager
+    def working(self) -> Iterator[Clock]:
+        """While the calling thread works on a batch, its own or another's: its time counts."""
         clock = self._clock()
         before = exchange(clock)
         clock.begin_batch()
         try:
-            batch = self._make(start, stop)
-            self._count(clock.counts, self._rows(start, stop))
+            yield clock
         finally:
             clock.end_batch()
             exchange(before)
-        return batch
 
     def _clock(self) -> Clock:
         if not hasattr(self._local, "clock"):

@@ -48,7 +48,7 @@ class Column(IntEnum):
 class Clock:
     """One worker's counters: a row of float64, which may lie in memory that processes share. One thread writes it.
 
-    What a batch costs is added up here and written when it is made, so that the row never holds parts of a batch.
+    What a batch costs this worker is added up here and written when its part in it is done.
     """
 
     def __init__(self, row: NDArray[np.float64]) -> None:
@@ -58,14 +58,14 @@ class Clock:
         self._ended = 0.0
 
     def begin_batch(self) -> None:
-        """A batch is begun; since the last one ended the worker was idle."""
+        """A batch is begun, or another's helped with; since the last one ended the worker was idle."""
         now = perf_counter()
         if self._ended:
             self.counts[Column.IDLE] += now - self._ended
         self.begun[Column.BATCH], self.begun[Column.PROCESSOR] = now, thread_time()
 
     def end_batch(self) -> None:
-        """It is made, or it failed."""
+        """Its part in it is done, or has failed."""
         self._ended = perf_counter()
         self.counts[Column.BATCH] += self._ended - self.begun[Column.BATCH]
         self.counts[Column.PROCESSOR] += thread_time() - self.begun[Column.PROCESSOR]

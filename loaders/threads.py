@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
+from contextlib import nullcontext
 from functools import partial
 
 from .batch import Batch
+from .meter import Measured
 from .stages import PIN
 from .stream import Stream
-from .together import Helpers, one_thread_each
-
-BatchMaker = Callable[[int], Batch]
+from .together import Crew
 
 
 class ThreadedBatches:
@@ -29,27 +29,22 @@ class ThreadedBatches:
         place = self._stream.place
         make = self._stream.maker(place.epoch)
         made = self._stream.measured(partial(_pinned, make) if self._pin else make)
+        working = made.working if isinstance(made, Measured) else nullcontext
 
         def batch(step: int) -> Batch:
             start = place.position + step * place.global_batch
             return made(start, min(start + place.global_batch, self._stream.size))
 
-        def first(step: int) -> Batch:
-            with Helpers(self._workers):
-                return batch(step)
-
-        with ThreadPoolExecutor(self._workers, "shardstream", initializer=one_thread_each) as pool:
-            yield from _in_order(pool, first, batch, self._stream.steps(place.position), self._ahead)
+        with Crew(self._workers, working) as crew:
+            yield from _in_order(crew, batch, self._stream.steps(place.position), self._ahead)
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, first: BatchMaker, batch: BatchMaker, steps: int, ahead: int
-) -> Iterator[Batch]:
+def _in_order(crew: Crew, batch: Callable[[int], Batch], steps: int, ahead: int) -> Iterator[Batch]:
     """The first batch has all threads for itself: others are begun when it is made."""
     begun: deque[Future[Batch]] = deque()
     try:
         for step in range(steps):
-            begun.append(pool.submit(batch if step else first, step))
+            begun.append(crew.submit(batch, step))
             if step == 0:
                 wait(begun)
             if len(begun) >= ahead:

@@ -1,8 +1,8 @@
 """One axis of a window of a resized picture: which pixels it is made of, and how far the picture is to be resized for it.
 
-    picture   |........first======last.......|  have          Positions are counted from the picture's edge, so that
-                    |          |                              every pixel has the weights that it has in the whole;
-    resized   |.....start=====stop|..........|  whole         what lies beyond ``last`` and ``stop`` is left out.
+picture   |........first======last.......|  have          Positions are counted from the picture's edge, so that
+|          |                              every pixel has the weights that it has in the whole;
+resized   |.....start=====stop|..........|  whole         what lies beyond ``last`` and ``stop`` is left out.
 """
 
 from __future__ import annotations

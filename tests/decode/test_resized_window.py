@@ -29,7 +29,9 @@ def windows(draw: st.DrawFn) -> tuple[int, int, int, int]:
 
 @settings(max_examples=400)
 @given(windows(), windows(), KIND)
-@example((50, 51, 4, 47), (50, 51, 4, 50), "bilinear")  # as many pixels left as wanted: torch would leave the axis alone
+@example(
+    (50, 51, 4, 47), (50, 51, 4, 50), "bilinear"
+)  # as many pixels left as wanted: torch would leave the axis alone
 @example((50, 50, 4, 47), (60, 60, 10, 20), "bicubic")  # nothing to resize
 def test_it_is_the_window_of_the_resized_whole(
     down: tuple[int, int, int, int], across: tuple[int, int, int, int], kind: str
