@@ -97,5 +97,5 @@ def resized(
     # What functional.interpolate(antialias=True) calls; its own checks take as long as a tenth of the kernel. Views are
     # numpy's, since each of torch's gives up the interpreter lock and waits for it.
     image = torch.from_numpy(pixels.transpose(2, 0, 1)[None])
-    found: U8 = _KERNELS[interpolation](image, out_hw, False, zoom_y, zoom_x).numpy()
-    return found[0].transpose(1, 2, 0)
+    found: U8 = _KERNELS[interpolation](image, out_hw, False, zoom_y, zoom_x).numpy()[0]
+    return found.transpose(1, 2, 0)
