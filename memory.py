@@ -19,8 +19,9 @@ from torch import Tensor
 
 LARGE = 2**22
 """From this many bytes on numpy asks Linux for large pages (madvise), which torch's allocator does not by itself."""
-KEPT, SIZES = 2, 6
-"""Free blocks of a size, and sizes, that a process keeps at most: what one loader's batches go through."""
+KEPT, KEPT_BYTES, SIZES = 2, 2**26, 6
+"""Free blocks of a size (of small ones as many as these bytes), and sizes, that a process keeps at most: what one loader's
+batches go through."""
 _ALIGNED = 64
 U8 = NDArray[np.uint8]
 
@@ -32,7 +33,8 @@ class _Free:
         self._blocks: OrderedDict[int, deque[U8]] = OrderedDict()
 
     def take(self, size: int) -> U8:
-        """A block of this size, its bytes those of whoever had it before."""
+        """A block of this size or a little more, its bytes those of whoever had it before."""
+        size = -(-size // LARGE) * LARGE  # so that batches of nearly one size share blocks
         try:
             return self._blocks[size].pop()
         except (KeyError, IndexError):
@@ -40,7 +42,8 @@ class _Free:
 
     def give(self, block: U8) -> None:
         """Keep it, instead of the oldest of its size; of too many sizes those are forgotten that came first."""
-        blocks = self._blocks.setdefault(len(block), deque(maxlen=KEPT))
+        size = len(block)
+        blocks = self._blocks.setdefault(size, deque(maxlen=max(KEPT, KEPT_BYTES // size)))
         blocks.append(block)
         while len(self._blocks) > SIZES:
             try:

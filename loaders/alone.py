@@ -24,9 +24,7 @@ from .base import I64, Dataset, RowReader
 from .batch import Batch
 from .config import LoaderOptions
 from .counters import Counters
-from .gather import Gather
 from .loader import Loader, as_it_is, planned_only
-from .raw import U8
 from .rows import ShardRows
 from .stages import TRANSFORM
 from .steps import Rows
@@ -147,8 +145,8 @@ class HeldFetcher:
         self.delivered += len(data)
         return data
 
-    def arrays(self, found: Gather, name: str) -> U8 | None:  # noqa: ARG002 - a reader's signature
-        return None
+    def plain(self, shard: int, rows: I64, name: str) -> None:
+        """Members are handed out one by one."""
 
     @property
     def counters(self) -> Counters:
@@ -158,6 +156,9 @@ class HeldFetcher:
 
     def rows(self, shard: int) -> ShardRows:
         return self.reader.rows(shard)
+
+    def array_table(self, name: str) -> None:
+        """Its shards are read one by one."""
 
     def url(self, shard: int) -> str:
         return self.reader.url(shard)

@@ -100,17 +100,17 @@ class Assembler:
         return batch.rename(dict(self.config.rename)) if self.config.rename else batch
 
     def _start(self, rows: Rows, size: int) -> Batch:
-        """Everything the index knows."""
+        """Everything the index knows. Rows were planned for this batch, so their memory becomes its own."""
         batch = Batch(
             key=rows.keys + [""] * (size - len(rows)),
-            index=padded(rows.index, size, -1),
-            copy=padded(rows.copies, size, 0),
+            index=padded(rows.index, size, -1, own=False),
+            copy=padded(rows.copies, size, 0, own=False),
             valid=torch.from_numpy(np.arange(size) < len(rows)),
-            orig_size=padded(rows.sizes, size, 0),
-            seed=padded(rows.seeds.view(np.int64), size, 0),
+            orig_size=padded(rows.sizes, size, 0, own=False),
+            seed=padded(rows.seeds.view(np.int64), size, 0, own=False),
         )
         if self.ds.labelled:
-            batch["label"] = padded(rows.labels, size, NO_LABEL)
+            batch["label"] = padded(rows.labels, size, NO_LABEL, own=False)
         datasets = self.ds.part_numbers(rows.shards)
         if datasets is not None:
             batch["dataset"] = padded(datasets, size, -1)

@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import OptionError
 from .order import WINDOW, rank_positions
 from .samplers import Natural, Sampler
@@ -128,8 +125,8 @@ class StreamConfig:
         """Rows of one rank's batch."""
         return -(-self.global_batch // self.world.world_size)
 
-    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
-        """(n,) positions of global batch [start, stop) that this rank takes."""
+    def positions(self, start: int, stop: int) -> range:
+        """Positions of global batch [start, stop) that this rank takes."""
         return rank_positions(start, stop, self.world.rank, self.world.world_size, self.shuffle)
 
     @property

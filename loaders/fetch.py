@@ -15,17 +15,16 @@ import xxhash
 from numpy.typing import NDArray
 
 from ..errors import ChecksumMismatch
-from ..memory import room
 from ..shard_writer.index import SplitIndex
 from ..shard_writer.manifest import SplitManifest
 from ..shard_writer.storage import Store
+from .array_table import MOST_ROWS, ArrayTable
 from .blocks import Span
 from .cache import ShardCache
 from .counters import Counters
-from .gather import Gather, Share
 from .joined import JoinedIndex
 from .pieces import Piece
-from .raw import U8, ArrayTable, array_table
+from .raw import Form, PlainRows, address_of, form_of
 from .rows import OPEN_SHARDS, Recent, ShardRows, shard_rows
 from .shard_bytes import ShardBytes
 from .stages import FETCH
@@ -76,46 +75,54 @@ class Fetcher:
         with FETCH:
             return self._member(shard, row, name)
 
-    def arrays(self, found: Gather, name: str) -> U8 | None:
-        """(n, H, W, 3) the images of a batch's rows where they are plain arrays of one shape in mapped shards, verified.
-
-        None where they are not: each member must then be asked for by itself.
-        """
-        with FETCH:
-            tables = [self._table(share, name) for share in found.shares]
-            shapes = {None if table is None else table.shape for table in tables}
-            if None in shapes or len(shapes) != 1:
-                return None
-            pixels: U8 = room((found.size, *(shapes.pop() or ())), np.dtype(np.uint8))
-            for share, table in zip(found.shares, tables, strict=True):
-                if table is not None:
-                    table.copy_into(pixels, share.places, share.rows)
-                    self._here.tally.deliver(int(share.index.members[name].size[share.rows].sum()))
-            return pixels
-
-    def _table(self, share: Share, name: str) -> ArrayTable | None:
-        """The arrays of a shard, of which these rows are verified; None where they are no such table."""
-        piece, members = self._here.whole(share.shard), share.index.members[name]
-        if piece is None:
+    def plain(self, shard: int, rows: I64, name: str) -> PlainRows | None:
+        """Where rows' images lie, verified; None where some are no plain arrays of one shape."""
+        piece = self._here.whole(shard)
+        if piece is not None:
+            return self._mapped_arrays(piece, shard, rows, name)
+        members = [self._member(shard, row, name) for row in rows.tolist()]
+        form = None if members[0] is None else form_of(members[0])
+        there = [data for data in members if data is not None and form is not None and form.fits(data)]
+        if form is None or len(there) != len(rows):
             return None
-        if name not in piece.tables:
-            piece.tables[name] = array_table(piece.data, members)
-        table, new = piece.tables[name], share.rows[members.verified[share.rows] != piece.serial]
-        if len(new) == 0 or table is None:
-            return table
-        if self.verify:
-            self._verify_rows(piece, share.shard, new, name)
-        if not table.holds(new):
-            return None
-        members.verified[new] = piece.serial
-        return table
+        starts = np.fromiter((address_of(data) for data in there), dtype=np.int64, count=len(there))
+        return PlainRows(starts + len(form.header), form.shape, there)
 
-    def _verify_rows(self, piece: Piece, shard: int, rows: I64, name: str) -> None:
+    def array_table(self, name: str) -> ArrayTable | None:
+        """The table of a field whose members may be plain arrays; None where shards are not mapped, or are too many rows."""
+        here = self._here
+        if not here.is_mapped or self.split.samples > MOST_ROWS:
+            return None
+        if name not in here.tables:
+            here.tables[name] = ArrayTable(self, name, [shard.samples for shard in self.split.shards])
+        return here.tables[name]
+
+    def _mapped_arrays(self, piece: Piece, shard: int, rows: I64, name: str) -> PlainRows | None:
         members = self.rows(shard).members[name]
-        starts, stops, sums = members.offset[rows], members.offset[rows] + members.size[rows], members.checksum[rows]
-        for row, start, stop, expected in zip(*(part.tolist() for part in (rows, starts, stops, sums)), strict=True):
-            if xxhash.xxh3_64_intdigest(piece.data[start:stop]) != expected:
-                self._member(shard, row, name)  # raises, with the whole story
+        starts, sizes = members.offset[rows], members.size[rows]
+        if name not in piece.forms:
+            first, stop = members.extent(int(rows[0]))
+            piece.forms[name] = form_of(piece.data[max(0, first) : max(0, stop)])
+        form = piece.forms[name]
+        if form is None or int(starts.min()) < 0 or bool((sizes != form.size).any()):
+            return None
+        new = rows[members.verified[rows] != piece.serial]
+        if not all(self._is_array(piece, shard, row, name, form) for row in new.tolist()):
+            return None
+        self._here.tally.deliver(len(rows) * form.size)
+        return PlainRows(starts + (piece.address + len(form.header)), form.shape, piece)
+
+    def _is_array(self, piece: Piece, shard: int, row: int, name: str, form: Form) -> bool:
+        """Whether a member's bytes, verified, are an array of this form; they are looked at once."""
+        members = self.rows(shard).members[name]
+        start, stop = members.extent(row)
+        data = piece.data[start:stop]
+        if not form.fits(data):
+            return False
+        if self.verify and xxhash.xxh3_64_intdigest(data) != int(members.checksum[row]):
+            self._member(shard, row, name)  # raises, with the whole story
+        members.verified[row] = piece.serial
+        return True
 
     def _member(self, shard: int, row: int, name: str) -> memoryview | bytes | None:
         members = self.rows(shard).members[name]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -24,6 +24,7 @@ from torch.utils.data import get_worker_info
 
 from .counters import Counters
 from .stages import Clock, Column, exchange
+from .steps import Span
 
 if TYPE_CHECKING:
     from .base import RowReader
@@ -52,7 +53,7 @@ class Meter:
     @property
     def ready(self) -> int:
         """Batches of this epoch that were made."""
-        return int(self.table[:, Column.READY].sum())
+        return int(self.table.numpy()[:, Column.READY].sum())  # numpy's, which keeps the interpreter lock
 
     def totals(self) -> list[float]:
         """(columns,) sums over the workers."""
@@ -74,19 +75,18 @@ class Measured:
             self._meter.row(worker.id)[Column.READY] = 0
 
     def __call__(self, start: int, stop: int) -> Batch:
-        with self.working() as clock:
-            batch = self._make(start, stop)
-            self._count(clock.counts, self._rows(start, stop))
-        return batch
+        with self.working([(start, stop)]):
+            return self._make(start, stop)
 
     @contextmanager
-    def working(self) -> Iterator[Clock]:
-        """While the calling thread works on a batch, its own or another's: its time counts."""
+    def working(self, spans: Sequence[Span] = ()) -> Iterator[None]:
+        """While the calling thread works, on its own batches of positions ``spans`` or on another's: its time counts."""
         clock = self._clock()
         before = exchange(clock)
         clock.begin_batch()
         try:
-            yield clock
+            yield
+            self._count(clock.counts, spans)
         finally:
             clock.end_batch()
             exchange(before)
@@ -97,15 +97,17 @@ class Measured:
         clock: Clock = self._local.clock
         return clock
 
-    def _count(self, counts: list[float], images: int) -> None:
+    def _count(self, counts: list[float], spans: Sequence[Span]) -> None:
+        if not spans:
+            return
         with self._lock:  # threads share the reader: what one counts here, another must not count again
             now = self._reader.counters
             read, self._read = now - self._read, now
         for column, value in zip(range(Column.BYTES_FETCHED, len(Column)), read.numbers, strict=True):
             counts[column] += value
-        counts[Column.IMAGES] += images
-        counts[Column.BATCHES] += 1
-        counts[Column.READY] += 1
+        counts[Column.IMAGES] += sum(self._rows(*span) for span in spans)
+        counts[Column.BATCHES] += len(spans)
+        counts[Column.READY] += len(spans)
 
 
 @dataclass(slots=True)

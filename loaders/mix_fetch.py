@@ -10,8 +10,7 @@ import numpy as np
 
 from .base import I64, Dataset, RowReader
 from .counters import Counters
-from .gather import Gather
-from .raw import U8
+from .raw import PlainRows
 from .rows import ShardRows
 
 
@@ -30,13 +29,15 @@ class MixedFetcher:
         return self.parts[number].fetcher.rows(own)
 
     def member(self, shard: int, row: int, name: str) -> memoryview | bytes | None:
-        number, own = self.at(shard)
-        part = self.parts[number]
-        field = part.info.image_field if name == self.image_field else name
+        part, own, field = self._field(shard, name)
         return None if field is None else part.fetcher.member(own, row, field)
 
-    def arrays(self, found: Gather, name: str) -> U8 | None:  # noqa: ARG002 - parts may differ in all
-        return None
+    def plain(self, shard: int, rows: I64, name: str) -> PlainRows | None:
+        part, own, field = self._field(shard, name)
+        return None if field is None else part.fetcher.plain(own, rows, field)
+
+    def array_table(self, name: str) -> None:
+        """Its shards are read one by one."""
 
     def url(self, shard: int) -> str:
         number, own = self.at(shard)
@@ -72,6 +73,12 @@ class MixedFetcher:
         for number in np.unique(numbers).tolist():
             here = numbers == number
             self.parts[number].fetcher.ahead(shards[here] - self.firsts[number], rows[here])
+
+    def _field(self, shard: int, name: str) -> tuple[Dataset, int, str | None]:
+        """A shard's part, its number there, and what the part calls a field."""
+        number, own = self.at(shard)
+        part = self.parts[number]
+        return part, own, part.info.image_field if name == self.image_field else name
 
     @property
     def _fetchers(self) -> list[RowReader]:

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from ..counted import permutation, text_word
 from ..errors import OptionError
-from .windows import permuted
+from .rows import Recent
+from .windows import SORTED, Row, permuted
 
 I64 = NDArray[np.int64]
 ORDER_VERSION = 2
@@ -33,6 +34,8 @@ _SHARDS, _WINDOWS = text_word("order/shards"), text_word("order/windows")
 MAX_LANES = 384
 _LANES = tuple(n for n in range(1, MAX_LANES + 1) if MAX_LANES % n == 0)
 WINDOW = 64
+ROWS, ROW_ITEMS = 4, 2**20
+"""Rows of windows that are kept, and the most items of one: two bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class OrderSpec:
 class EpochOrder:
     """One epoch's order over shards that hold given numbers of items this epoch.
 
-    ``locate(positions)`` costs O(log S) a position and O(w) a window; nothing is kept between calls but S numbers.
+    ``locate(positions)`` costs O(log S) a position and O(w) a window, of those in use once; kept are S numbers and the
+    windows in use, a few megabytes at most.
     """
 
     def __init__(self, counts: I64, spec: OrderSpec, epoch: int) -> None:
@@ -76,6 +80,9 @@ class EpochOrder:
         self._cuts = reversed_digits(spec.lanes)
         self.cut_bounds = self._bounds()
         """(L + 1,) place in the sequence at which each cut begins."""
+        self._words = spec.seed, epoch, _WINDOWS
+        self._keeps_rows = spec.window <= SORTED and spec.lanes * spec.window <= ROW_ITEMS
+        self._rows: Recent[Row] = Recent(ROWS)
 
     def locate(self, positions: I64) -> tuple[I64, I64]:
         """Shards and slots within them, each (n,) int64, of epoch positions (n,) in [0, items)."""
@@ -86,12 +93,31 @@ class EpochOrder:
     def sequence(self, positions: I64) -> I64:
         """Places in the sequence of permuted shards, lane by lane and window by window."""
         lanes, window = self.spec.lanes, self.spec.window
-        short, longer = divmod(self.items, lanes)  # the first `longer` lanes hold one item more
         lane, within = positions % lanes, positions // lanes
         number, offset = within // window, within % window
-        filled = np.minimum(window, short + (lane < longer) - number * window)  # the last window may be short
-        inside = permuted(offset, filled, (self.spec.seed, self.epoch, _WINDOWS), (lane, number))
+        inside = self._inside(lane, number, offset)
         return self.cut_bounds[self._cuts[lane]] + number * window + inside
+
+    def _inside(self, lane: I64, number: I64, offset: I64) -> I64:
+        """Where the items at ``offset`` of windows (lane, number) lie in them."""
+        numbers = np.unique(number).tolist() if self._keeps_rows else []
+        if not 0 < len(numbers) <= ROWS:
+            return permuted(offset, self._filled(lane, number), self._words, (lane, number))
+        found = np.empty_like(offset)
+        for row in numbers:
+            here = number == row
+            found[here] = self._rows.get(row, self._row).permuted(lane[here], offset[here])
+        return found
+
+    def _row(self, number: int) -> Row:
+        lanes = np.arange(self.spec.lanes, dtype=np.int64)
+        return Row(self._filled(lanes, np.full_like(lanes, number)), self._words, number)
+
+    def _filled(self, lane: I64, number: I64) -> I64:
+        """Items of each window: the last one of a lane may be short."""
+        short, longer = divmod(self.items, self.spec.lanes)  # the first `longer` lanes hold one item more
+        filled: I64 = np.minimum(self.spec.window, short + (lane < longer) - number * self.spec.window)
+        return filled
 
     def _bounds(self) -> I64:
         short, longer = divmod(self.items, self.spec.lanes)
@@ -124,13 +150,12 @@ def _factors(number: int) -> list[int]:
     return found
 
 
-def rank_positions(start: int, stop: int, rank: int, world_size: int, shuffle: bool) -> I64:
+def rank_positions(start: int, stop: int, rank: int, world_size: int, shuffle: bool) -> range:
     """Positions of global batch [start, stop) that one rank takes.
 
     Shuffled: those with p mod W = r, which are whole lanes where W divides L. In order: a contiguous part.
     """
     if shuffle:
-        first = start + (rank - start) % world_size
-        return np.arange(first, stop, world_size, dtype=np.int64)
+        return range(start + (rank - start) % world_size, stop, world_size)
     size = stop - start
-    return np.arange(start + rank * size // world_size, start + (rank + 1) * size // world_size, dtype=np.int64)
+    return range(start + rank * size // world_size, start + (rank + 1) * size // world_size)

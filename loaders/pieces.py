@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 from .blocks import Span
 from .counters import Tally
-from .raw import ArrayTable
+from .raw import Form, address_of
 from .stages import STORAGE
 
 MAPPED = 1024
@@ -45,8 +45,13 @@ class Piece:
     """Whether the bytes are in this process's memory, not in a mapped file."""
     used: int = 0
     """Bytes handed out of it."""
-    tables: dict[str, ArrayTable | None] = field(default_factory=dict)
-    """Of a mapped shard: its plain arrays by field; None where a field's members are no such table."""
+    forms: dict[str, Form | None] = field(default_factory=dict)
+    """Of a mapped shard, by field: the form of its plain arrays; None where they are something else."""
+
+    @property
+    def address(self) -> int:
+        """Where its first byte lies in this process."""
+        return address_of(self.data)
 
     def cut(self, start: int, stop: int) -> memoryview:
         """Bytes [start, stop) of the shard, as far as they lie in this piece."""

@@ -1,94 +1,136 @@
 """Raw: images that are kept as plain uint8 arrays (``.npy`` members), read without a decoder.
 
-Members of one size lie at one distance from each other in a tar, so the pixels of a mapped shard are a table, and the
-rows of a batch are gathered from it in one step:
+Behind its header such a member is nothing but pixels, so the images of a batch are copied in one step from wherever they
+lie, in mapped shards or in blocks of remote ones, to where they stand in the batch:
 
-    ... | tar header 512 | npy header 128 | h * w * 3 pixels | padding | tar header 512 | ...
-                         ^ first          |<-- a row of the table -->|
-                         |<--------------------- stride --------------------------->|
+    shard 7   ... | tar header | npy header | pixels | ... | tar header | npy header | pixels | ...
+                                            ^ address                                ^ address
+    batch     row 0, row 1, ...  <── copied from (n,) addresses
 """
 
 from __future__ import annotations
 
+import ctypes
 import io
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.lib import format as npy
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from .rows import Members
+from ..memory import room
+from .gather import Gather
+from .stages import FETCH
 
 U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]
+Bytes = memoryview | bytes
+Shape = tuple[int, int, int]
 _MAGIC = b"\x93NUMPY\x01\x00"
 _PREFIX = len(_MAGIC) + 2
-Shape = tuple[int, int, int]
-CACHED = 2**17
-"""Bytes on their way from a shard to a batch: fresh memory for more would cost more than the copy."""
+LARGE = 2**15
+"""Bytes of a row from which on a call for each costs nothing beside the copy."""
+
+
+class Form(NamedTuple):
+    """What the header of a plain array says."""
+
+    header: bytes
+    shape: Shape
+
+    @property
+    def size(self) -> int:
+        """Bytes of a member."""
+        return len(self.header) + self.shape[0] * self.shape[1] * self.shape[2]
+
+    def fits(self, data: Bytes) -> bool:
+        """Whether a member is another of these."""
+        return len(data) == self.size and data[: len(self.header)] == self.header
 
 
 @dataclass(frozen=True, slots=True)
-class ArrayTable:
-    """The arrays of a whole shard as views of its mapped bytes; nothing is read until rows are taken."""
+class PlainRows:
+    """Where the pixels of rows lie in memory, in this process."""
 
-    header: U8
-    """The npy header of the first member, as of all that are rows here."""
-    headers: U8
-    """(rows, bytes of a header)"""
-    pixels: U8
-    """(rows, bytes of an image)"""
+    addresses: I64
+    """(n,)"""
     shape: Shape
-
-    def holds(self, rows: I64) -> bool:
-        """Whether the headers of rows (n,) say what the first one's says."""
-        return bool((self.headers[rows] == self.header).all())
-
-    def copy_into(self, out: U8, places: I64, rows: I64) -> None:
-        """``out[places] = rows``, (n, H, W, 3) of (k,) rows that it holds; in pieces that stay in a CPU's cache."""
-        flat = out.reshape(len(out), -1)
-        step = max(1, CACHED // flat.shape[1])
-        for start in range(0, len(rows), step):
-            flat[places[start : start + step]] = self.pixels[rows[start : start + step]]
+    memory: Any = field(repr=False)
+    """Keeps what lies there from being given back."""
 
 
-def array_table(data: memoryview, members: Members) -> ArrayTable | None:
-    """The members of a mapped shard as a table; None where they are not of one size at one distance, or no such arrays."""
-    offsets, size = members.offset, int(members.size[0]) if len(members.size) else 0
-    stride = int(offsets[1] - offsets[0]) if len(offsets) > 1 else size
-    regular = bool((members.size == size).all() and (np.diff(offsets) == stride).all())
-    first = int(offsets[0]) if len(offsets) else -1
-    if not regular or first < 0 or stride < size or first + stride * (len(offsets) - 1) + size > len(data):
-        return None
-    shape, start = _layout_of(data[first : first + size])
-    if shape is None:
-        return None
-    bytes_of = np.frombuffer(data, dtype=np.uint8)[first:]
-    table = as_strided(bytes_of, (len(offsets), size), (stride, 1), writeable=False)
-    return ArrayTable(bytes_of[:start], table[:, :start], table[:, start:], shape)
+def gathered(found: Gather, plain: Callable[[int, I64], PlainRows | None]) -> U8 | None:
+    """(n, H, W, 3) the images of a batch's rows, of which ``plain(shard, rows)`` says where they lie.
+
+    None where some are no plain arrays, or of another shape than others: each must then be decoded by itself.
+    """
+    with FETCH:
+        parts: list[PlainRows] = []
+        for share in found.shares:
+            part = plain(share.shard, share.rows)
+            if part is None or (parts and part.shape != parts[0].shape):
+                return None
+            parts.append(part)
+        pixels: U8 = room((found.size, *parts[0].shape), np.dtype(np.uint8))
+        copy_rows(found.join([part.addresses for part in parts], np.int64), pixels)
+        return pixels
 
 
-def plain_array(data: memoryview | bytes) -> U8 | None:
+def copy_rows(addresses: I64, out: U8) -> None:
+    """``out[i]`` becomes the bytes at ``addresses[i]``, whose memory the caller holds; one copy, without the interpreter lock."""
+    flat = out.reshape(len(out), -1)
+    size = flat.shape[1]
+    if size >= LARGE:
+        start = flat.__array_interface__["data"][0]
+        for row, address in enumerate(addresses.tolist()):
+            ctypes.memmove(start + row * size, address, size)
+        return
+    # All memory between the lowest and the highest address as a table of its bytes: row a begins at byte a, so rows
+    # overlap, and what lies in between is never touched. torch's index_select needs no temporary copy, as numpy does.
+    base = int(addresses.min())
+    table = np.asarray(_Memory(base, int(addresses.max()) - base + 1, size))
+    torch.index_select(torch.from_numpy(table), 0, torch.from_numpy(addresses - base), out=torch.from_numpy(flat))
+
+
+class _Memory:
+    """(rows, size) bytes from an address on, each row a byte behind the one before. Said to be writable, or torch warns."""
+
+    def __init__(self, address: int, rows: int, size: int) -> None:
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": "|u1",
+            "data": (address, False),
+            "shape": (rows, size),
+            "strides": (1, 1),
+        }
+
+
+def address_of(data: Bytes) -> int:
+    """Where bytes lie in this process."""
+    address: int = np.frombuffer(data, dtype=np.uint8).__array_interface__["data"][0]
+    return address
+
+
+def plain_array(data: Bytes) -> U8 | None:
     """A view (H, W, 3) of one member's pixels; None where it is no plain uint8 array of that form."""
-    shape, start = _layout_of(data)
-    return None if shape is None else np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
+    form = form_of(data)
+    return None if form is None else np.frombuffer(data, dtype=np.uint8, offset=len(form.header)).reshape(form.shape)
 
 
-def _layout_of(data: memoryview | bytes) -> tuple[Shape | None, int]:
-    """The shape of a member's array and where its pixels begin; None where it needs the careful reader."""
+def form_of(data: Bytes) -> Form | None:
+    """What a member's header says; None where it needs the careful reader."""
     if bytes(data[: len(_MAGIC)]) != _MAGIC or len(data) < _PREFIX:
-        return None, 0
-    start = _PREFIX + int.from_bytes(data[len(_MAGIC) : _PREFIX], "little")
-    shape = _shape(bytes(data[:start]))
-    if shape is None or len(data) - start != shape[0] * shape[1] * shape[2]:
-        return None, 0
-    return shape, start
+        return None
+    form = _form(bytes(data[: _PREFIX + int.from_bytes(data[len(_MAGIC) : _PREFIX], "little")]))
+    return form if form is not None and form.fits(data) else None
 
 
 @lru_cache(maxsize=1024)
-def _shape(header: bytes) -> Shape | None:
+def _form(header: bytes) -> Form | None:
     """What an npy header of version 1 says, where that is (H, W, 3) of uint8, row by row."""
     try:
         shape, fortran_order, dtype = npy.read_array_header_1_0(io.BytesIO(header[len(_MAGIC) :]))
@@ -96,4 +138,4 @@ def _shape(header: bytes) -> Shape | None:
         return None
     if fortran_order or dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or min(shape) < 1:
         return None
-    return shape[0], shape[1], shape[2]
+    return Form(header, shape)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..counted import mix, text_word, uniform
+from .array_table import ArrayTable, Found
 from .config import StreamConfig
 from .epoch import Epoch
 from .gather import Gather
+from .raw import gathered
 from .rows import NO_LABEL
-from .steps import Rows, Span
+from .steps import Planned, Rows, Span
 
 if TYPE_CHECKING:
-    from .base import Dataset
+    from .base import Dataset, RowReader
     from .samplers.delivered import Delivered
     from .views import Items
 
@@ -37,41 +40,45 @@ class RowPlan:
 
     def places(self, start: int, stop: int) -> tuple[I64, I64]:
         """Shards and rows of this rank's part of global batch [start, stop)."""
-        shards, items, _ = self._epoch.locate(self._config.positions(start, stop))
+        shards, items, _ = self._epoch.locate(_array(self._config.positions(start, stop)))
         return shards, self._ds.row_numbers(shards, self._items.locate(shards, items)[0])
 
-    def rows(self, spans: Sequence[Span]) -> list[Rows]:
+    def rows(self, spans: Sequence[Span]) -> Planned:
         """The rows of this rank's parts of global batches, planned together."""
         positions = [self._config.positions(*span) for span in spans]
         stops = np.cumsum([len(part) for part in positions]).tolist()
-        together = self._rows(np.concatenate(positions))
-        return [together.cut(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
+        table = None if self._arrays is None else self._ds.fetcher.array_table(self._arrays)
+        with nullcontext() if table is None else table.lock:
+            together, found = self._rows(np.concatenate([_array(part) for part in positions]), table)
+        return Planned([together.cut(start, stop) for start, stop in zip([0, *stops], stops, strict=False)], found.copy)
 
-    def _rows(self, positions: I64) -> Rows:
+    def _rows(self, positions: I64, table: ArrayTable | None) -> tuple[Rows, Found]:
         shards, items, copies = self._epoch.locate(positions)
         places, parts = self._items.locate(shards, items)
         rows = self._ds.row_numbers(shards, places)
-        found = Gather(self._ds.fetcher, shards, rows)
-        words = found.join([share.index.words(share.rows) for share in found.shares], np.uint64)
-        seeds = self._seeds(self._told_apart(words, shards), parts, copies)
-        return Rows(
+        found = None if table is None or not len(rows) else table.found(shards, rows)
+        if found is None:
+            found = _by_shard(self._ds.fetcher, shards, rows, self._arrays)
+        seeds = self._seeds(self._told_apart(found.words, shards), parts, copies)
+        planned = Rows(
             shards=shards,
             rows=rows,
             index=self._ds.shard_start(shards) + places,
             copies=copies,
-            keys=found.join([share.index.keys_of(share.rows) for share in found.shares], object).tolist(),
+            keys=found.keys,
             seeds=seeds,
-            parts=self._drawn(found, seeds) if self._items.view.policy == "random" else parts,
-            sizes=found.take(lambda shard: shard.sizes, np.int64).reshape(-1, 2),
-            labels=found.take(lambda shard: shard.label, np.int64, NO_LABEL),  # of mixed parts some may have no labels
+            parts=self._drawn(shards, rows, seeds) if self._items.view.policy == "random" else parts,
+            sizes=found.sizes,
+            labels=found.labels,
             extra=self._delivered.of(shards, items),
-            images=self._ds.fetcher.arrays(found, self._arrays) if self._arrays and len(rows) else None,
+            images=found.images,
         )
+        return planned, found
 
-    def _drawn(self, found: Gather, seeds: U64) -> I64:
+    def _drawn(self, shards: I64, rows: I64, seeds: U64) -> I64:
         """One part of each image, uniformly, from its seed of this epoch."""
         column = self._items.view.column or ""
-        counts: I64 = found.take(lambda shard: shard.numbers[column], np.int64)
+        counts: I64 = Gather(self._ds.fetcher, shards, rows).take(lambda shard: shard.numbers[column], np.int64)
         drawn: I64 = np.floor(uniform(mix(seeds, _PART)) * counts).astype(np.int64)
         return drawn
 
@@ -88,3 +95,21 @@ class RowPlan:
         seeds = mix(self._config.seed, epoch, words, copies.astype(np.uint64), _SAMPLE)
         # Each caption of an image gets a crop of its own; whole images keep the seed they always had.
         return np.where(parts > 0, mix(seeds, _PART, np.maximum(parts, 0).astype(np.uint64)), seeds)
+
+
+def _array(numbers: range) -> I64:
+    return np.arange(numbers.start, numbers.stop, numbers.step, dtype=np.int64)
+
+
+def _by_shard(reader: RowReader, shards: I64, rows: I64, arrays: str | None) -> Found:
+    found = Gather(reader, shards, rows)
+    images = None
+    if arrays is not None and len(rows):
+        images = gathered(found, lambda shard, own: reader.plain(shard, own, arrays))
+    return Found(
+        words=found.join([share.index.words(share.rows) for share in found.shares], np.uint64),
+        keys=found.join([share.index.keys_of(share.rows) for share in found.shares], object).tolist(),
+        sizes=found.take(lambda shard: shard.sizes, np.int64).reshape(-1, 2),
+        labels=found.take(lambda shard: shard.label, np.int64, NO_LABEL),  # of mixed parts some may have no labels
+        images=images,
+    )

@@ -102,8 +102,9 @@ class ShardRows:
     def words(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
         """(n,) the numbers of rows' keys, hashed when they are first asked for: most shards are read bit by bit."""
         new = rows[~self._hashed[rows]]
-        self._words[new] = [text_word(key) for key in self.keys_of(new)]
-        self._hashed[new] = True  # after the words: threads share them
+        if len(new):
+            self._words[new] = [text_word(key) for key in self.keys_of(new)]
+            self._hashed[new] = True  # after the words: threads share them
         return self._words[rows]
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import get_worker_info
 from ..errors import CorruptData, StorageError
 from ..shard_writer.manifest import SplitManifest
 from ..shard_writer.storage import Store
+from .array_table import ArrayTable
 from .blocks import GRANULE, Grid, Span
 from .cache import Kept, ShardCache
 from .counters import Tally
@@ -36,6 +37,8 @@ class ShardBytes:
         self.is_mapped = store.is_mapped
         """Whether shards are files to be mapped; on a mount they are read like remote ones."""
         self._store, self._split, self._cache = store, split, cache.of_split(split)
+        self.tables: dict[str, ArrayTable] = {}
+        """Of plain arrays, by field: addresses of this process."""
         self._serials = itertools.count(1)
         self._whole: Recent[Piece] = Recent(OPEN_SHARDS)
         self._memory = min(HELD_BYTES, HELD_BLOCKS * cache.block)

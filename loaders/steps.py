@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..errors import ShardstreamError
 
 I64 = NDArray[np.int64]
 Span = tuple[int, int]
@@ -79,14 +82,24 @@ class Pace:
         return [(begin, min(begin + self.batch, self.stop)) for begin in starts]
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The rows of batches that follow each other."""
+
+    rows: list[Rows]
+    copy: Callable[[], None]
+    """Puts the images into them, which needs no interpreter lock; to be called once, before they are looked at."""
+
+
 class Steps:
     """Gives each batch its rows, whatever the order in which they are asked for. Threads may share it.
 
-    At most ``most`` batches are planned together.
+    At most ``most`` batches are planned together. What fails together is planned alone, so that an error comes with its
+    own batch.
     """
 
-    def __init__(self, plan: Callable[[Sequence[Span]], list[Rows]], pace: Pace, most: int) -> None:
-        self._plan, self._pace, self._most = plan, pace, most
+    def __init__(self, plan: Callable[[Sequence[Span]], Planned], pace: Pace, most: int) -> None:
+        self._plan, self._pace, self.most = plan, pace, most
         self._planned: dict[Span, Rows] = {}
         self._next: int | None = None
         self._count = 1
@@ -96,17 +109,30 @@ class Steps:
         """Rows of positions [start, stop); planned ahead where these come in the worker's own sequence."""
         span = (start, stop)
         with self._lock:
-            if self._next is None or start > self._next + self._most * self._pace.stride:
-                self._planned.clear()  # the first batch, or a jump: what lies between is not wanted
-                self._next = start
-            while span not in self._planned and self._next <= start < self._pace.stop:
-                self._next = self._plan_more(self._next)
+            if span not in self._planned:
+                self._plan_up_to(span)
             found = self._planned.pop(span, None)
-        return self._plan([span])[0] if found is None else found
+        return self._made([span])[0] if found is None else found
 
-    def _plan_more(self, start: int) -> int:
-        """Plan the next few batches; the position after them."""
-        spans = self._pace.spans(start, self._count)
-        self._count = min(2 * self._count, self._most)
-        self._planned.update(zip(spans, self._plan(spans), strict=True))
-        return spans[-1][0] + self._pace.stride
+    def together(self, spans: Sequence[Span]) -> Planned | None:
+        """The rows of several batches, for one who makes them all; None where one of them fails."""
+        with suppress(ShardstreamError, OSError):  # raised again by the batch that it belongs to
+            return self._plan(spans)
+        return None
+
+    def _plan_up_to(self, span: Span) -> None:
+        start = span[0]
+        if self._next is None or start > self._next + self.most * self._pace.stride:
+            self._planned.clear()  # the first batch, or a jump: what lies between is not wanted
+            self._next = start
+        while span not in self._planned and self._next <= start < self._pace.stop:
+            spans = self._pace.spans(self._next, self._count)
+            with suppress(ShardstreamError, OSError):  # as above
+                self._planned.update(zip(spans, self._made(spans), strict=True))
+            self._next = spans[-1][0] + self._pace.stride
+            self._count = min(2 * self._count, self.most)
+
+    def _made(self, spans: Sequence[Span]) -> list[Rows]:
+        planned = self._plan(spans)
+        planned.copy()
+        return planned.rows

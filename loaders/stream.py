@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import torch
@@ -21,8 +21,34 @@ from .readahead import Outlook
 from .row_plan import RowPlan
 from .samplers.delivered import Delivered
 from .state import BatchIterator, Place
-from .steps import PLANNED_BYTES, PLANNED_ROWS, Pace, Steps
+from .steps import PLANNED_BYTES, PLANNED_ROWS, Pace, Rows, Steps
 from .views import Items, View
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Turns positions [start, stop) of an epoch into one rank's batch. Threads may share it."""
+
+    assembler: Assembler
+    size: int
+    """Rows of a batch."""
+    steps: Steps
+    outlook: Outlook | None
+
+    @property
+    def together(self) -> int:
+        """How many batches that follow each other one thread should make: those whose images are copied in one step."""
+        field = self.assembler.array_field
+        return 1 if field is None or self.assembler.ds.fetcher.array_table(field) is None else self.steps.most
+
+    def __call__(self, start: int, stop: int) -> Batch:
+        if self.outlook is not None:
+            self.outlook.reach(start)
+        return self.of(self.steps.rows(start, stop))
+
+    def of(self, rows: Rows) -> Batch:
+        """The batch of rows that are planned, and there."""
+        return self.assembler.batch(rows, self.size)
 
 
 class Stream(IterableDataset[Batch]):
@@ -112,13 +138,13 @@ class Stream(IterableDataset[Batch]):
         """How many of positions [start, stop) this rank takes."""
         return len(self.config.positions(start, stop))
 
-    def maker(self, epoch: int) -> Callable[[int, int], Batch]:
+    def maker(self, epoch: int) -> Maker:
         """What turns positions [start, stop) of an epoch into this rank's batch."""
         epochs = Epoch(self.sampled.copies, self.spec, epoch)
         plan = RowPlan(self.items, self._delivered, self.config, epochs, self.assembler.array_field)
         pace = self._pace()
         steps = Steps(plan.rows, pace, max(1, self._planned_rows() // self.config.rows))
-        return partial(self._batch, steps, self._outlook(plan, pace))
+        return Maker(self.assembler, self.config.rows, steps, self._outlook(plan, pace))
 
     def _pace(self) -> Pace:
         worker, batch, position = get_worker_info(), self.config.global_batch, int(self._place[1])
@@ -140,8 +166,3 @@ class Stream(IterableDataset[Batch]):
             return None
         bytes_each = reader.sample_bytes * len(self.ds) / max(1, self.size) / self.config.world.world_size
         return Outlook(reader, plan.places, pace, bytes_each)
-
-    def _batch(self, steps: Steps, outlook: Outlook | None, start: int, stop: int) -> Batch:
-        if outlook is not None:
-            outlook.reach(start)
-        return self.assembler.batch(steps.rows(start, stop), self.config.rows)

@@ -39,10 +39,10 @@ class Crew:
     ) -> None:
         self._pool.shutdown()
 
-    def submit(self, make: Callable[[int], R], step: int) -> Future[R]:
-        """Have a batch made, after those that were submitted before."""
+    def submit(self, make: Callable[[T], R], what: T) -> Future[R]:
+        """Have batches made, after those that were submitted before."""
         self._count(1)
-        return self._pool.submit(self._begin, make, step)
+        return self._pool.submit(self._begin, make, what)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """Results in the order of the items, made by this thread and those that have no batch to begin.
@@ -57,9 +57,9 @@ class Crew:
         shared.work()
         return shared.results()
 
-    def _begin(self, make: Callable[[int], R], step: int) -> R:
+    def _begin(self, make: Callable[[T], R], what: T) -> R:
         self._count(-1)
-        return make(step)
+        return make(what)
 
     def _help(self, shared: _Shared[T, R]) -> None:
         if shared.left:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from shardstream.memory import KEPT, LARGE, SIZES, _Free, _Slab, blank
+from shardstream.memory import KEPT, KEPT_BYTES, LARGE, SIZES, _Free, _Slab, blank
 
 CPU = torch.device("cpu")
 
@@ -46,13 +46,25 @@ def test_tensors_are_aligned_contiguous_and_of_the_asked_type(dtype: torch.dtype
 
 
 def test_no_more_is_kept_than_promised() -> None:
-    """KEPT blocks of SIZES sizes; the sizes that came first go first."""
+    """Blocks of SIZES sizes, of small ones KEPT_BYTES, of large ones KEPT; the sizes that came first go first."""
     free = _Free()
-    for size in range(1, SIZES + 4):
-        for _ in range(KEPT + 3):
-            free.give(bytearray(size))  # type: ignore[arg-type]
+    sizes = [KEPT_BYTES // 4 + size for size in range(4)] + [KEPT_BYTES + size for size in range(SIZES)]
+    for size in sizes:
+        for _ in range(6):
+            free.give(np.empty(size, dtype=np.uint8))
     kept = {size: len(blocks) for size, blocks in free._blocks.items()}
-    assert kept == dict.fromkeys(range(4, SIZES + 4), KEPT)
+    assert kept == dict.fromkeys(sizes[-SIZES:], KEPT)
+    for _ in range(6):
+        free.give(np.empty(KEPT_BYTES // 4, dtype=np.uint8))
+    assert len(free._blocks[KEPT_BYTES // 4]) == 4
+
+
+def test_batches_of_nearly_one_size_share_blocks() -> None:
+    """The last one of an epoch is smaller; up to LARGE is left over."""
+    first = large(LARGE - 64)
+    place = first.data_ptr()
+    del first
+    assert place in [tensor.data_ptr() for tensor in [large(LARGE - 12_345) for _ in range(KEPT_BYTES // LARGE)]]
 
 
 def test_threads_never_get_the_same_memory() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -16,8 +17,7 @@ from hypothesis import strategies as st
 import shardstream as ss
 from shardstream.errors import ChecksumMismatch
 from shardstream.loaders.gather import Gather
-from shardstream.loaders.raw import array_table, plain_array
-from shardstream.loaders.rows import Members
+from shardstream.loaders.raw import LARGE, address_of, copy_rows, plain_array
 from shardstream.shard_writer.storage import open_store
 from shardstream.shard_writer.types import About, Record, Sample, SplitInfo
 from shardstream.shard_writer.write import WriteOptions, write_dataset
@@ -40,6 +40,8 @@ class Arrays:
     """A source of images as arrays, and its one split."""
 
     images: list[np.ndarray]
+    notes: bool = False
+    """Whether each has JSON, of another length than its neighbours'."""
     info: SplitInfo = field(
         default_factory=lambda: SplitInfo(
             name="train", image_field="npy", columns={"label": "int64"}, label_column="label", shuffle=False
@@ -60,7 +62,8 @@ class Arrays:
 
     def read(self, record: Record) -> Sample:
         label = record.where % 2
-        return Sample(record.key, npy(self.images[record.where]), {}, label, {"label": label})
+        notes: Any = {"note": "x" * (700 * record.where)} if self.notes else {}
+        return Sample(record.key, npy(self.images[record.where]), notes, label, {"label": label})
 
 
 def packed(folder: Path, made: list[np.ndarray], shard_size: int = 100_000) -> ss.ShardDataset:
@@ -84,12 +87,53 @@ def test_gathered_rows_are_the_arrays_that_were_packed(tmp_path: Path) -> None:
                 assert np.array_equal(batch["image"][row].numpy(), expected)
 
 
-def test_they_are_taken_in_one_step_from_each_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No member is asked for by itself, and no decoder runs."""
+def test_no_decoder_runs_and_no_member_is_asked_for_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a mapped shard."""
     ds = packed(tmp_path, images(9))
     monkeypatch.setattr(type(ds.fetcher), "_member", None)
     monkeypatch.setattr("shardstream.loaders.pictures.decode_parts", None)
     assert sum(int(batch["valid"].sum()) for batch in batches(ds)) == 9
+
+
+@pytest.mark.parametrize("block", [2_000, 1_000_000])
+def test_remote_arrays_need_no_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """Though members lie across the edges of blocks; the same batches as from mapped shards."""
+    made = images(11)
+    local = packed(tmp_path, made, shard_size=9_000)
+    address = "memory://" + tmp_path.name + str(block)
+    fsspec.filesystem("memory").put(str(tmp_path), address, recursive=True)
+    monkeypatch.setattr("shardstream.loaders.pictures.decode_parts", None)
+    remote = ss.open(address, "train", cache_dir=tmp_path / "cache", block_bytes=block)
+    for mine, theirs in zip(batches(remote, shuffle=True), batches(local, shuffle=True), strict=True):
+        assert torch.equal(mine["image"], theirs["image"])
+        assert mine["key"] == theirs["key"]
+
+
+def test_more_rows_than_are_kept_go_shard_by_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same batches."""
+    ds = packed(tmp_path, images(23), shard_size=9_000)
+    kept = batches(ds, shuffle=True)
+    monkeypatch.setattr("shardstream.loaders.fetch.MOST_ROWS", 22)
+    for mine, theirs in zip(batches(ss.open(tmp_path, "train"), shuffle=True), kept, strict=True):
+        assert mine["key"] == theirs["key"]
+        for name in ("image", "label", "seed", "orig_size", "index"):
+            assert torch.equal(mine[name], theirs[name])
+
+
+def test_a_selection_and_a_mixture_are_copied_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row is its own picture."""
+    made = images(12)
+    ds = packed(tmp_path / "a", made, shard_size=9_000)
+    other = packed(tmp_path / "b", made[::-1])
+    monkeypatch.setattr("shardstream.loaders.pictures.decode_parts", None)
+    for batch in batches(ds.select([1, 5, 6, 11]), shuffle=True):
+        for row, key in enumerate(filter(None, batch["key"])):
+            assert np.array_equal(batch["image"][row].permute(1, 2, 0).numpy(), made[int(key)])
+    for batch in batches(ss.mix([ds, other])):
+        for row, (key, part) in enumerate(zip(batch["key"], batch["dataset"].tolist(), strict=True)):
+            if part >= 0:
+                expected = (made, made[::-1])[part][int(key)]
+                assert np.array_equal(batch["image"][row].permute(1, 2, 0).numpy(), expected)
 
 
 @pytest.mark.parametrize(
@@ -138,22 +182,28 @@ def test_a_gathered_column_stands_in_the_order_of_the_batch(shards: list[int], r
     assert taken.tolist() == [100 * shard + row for shard, row in zip(shards, rows, strict=True)]
 
 
-def test_a_table_needs_members_of_one_size_at_one_distance() -> None:
-    """All there, and inside of the bytes."""
-    data = memoryview(b"".join(npy(x).ljust(512, b"\0") for x in images(4)))
-    size = len(npy(images(1)[0]))
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.sampled_from([1, 147, LARGE - 1, LARGE, LARGE + 5]))
+def test_rows_are_copied_from_wherever_they_lie(chosen: list[int], size: int) -> None:
+    """In any order, some twice, from memory that lies apart; short and long ones."""
+    sources = [np.random.default_rng(i).integers(0, 256, size, dtype=np.uint8) for i in range(10)]
+    out = np.zeros((len(chosen) + 1, size), np.uint8)
+    copy_rows(np.array([address_of(sources[i].data) for i in chosen]), out[:-1])
+    assert np.array_equal(out[:-1], np.stack([sources[i] for i in chosen]))
+    assert not out[-1].any()
 
-    def table(offsets: list[int], sizes: list[int]) -> Any:
-        zeros = np.zeros(len(offsets))
-        return array_table(data, Members(np.array(offsets), np.array(sizes), zeros, zeros))  # type: ignore[arg-type]
 
-    out = np.zeros((2, *SHAPE), np.uint8)
-    table([0, 512, 1024, 1536], [size] * 4).copy_into(out, np.array([1, 0]), np.array([2, 0]))
-    assert np.array_equal(out, [images(1)[0], images(3)[2]])
-    assert table([0], [size]) is not None
-    for offsets, sizes in (([0, 512, 1536], [size] * 3), ([0, 512], [size, size - 1]), ([-1, 511], [size] * 2),
-                           ([512, 1024, 1536, 2048], [size] * 4), ([512, 0], [size] * 2), ([], [])):  # fmt: skip
-        assert table(offsets, sizes) is None
+def test_members_of_other_sizes_between_them_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON of several lengths: an array is found by its offset alone."""
+    monkeypatch.setattr("shardstream.loaders.pictures.decode_parts", None)
+    made = images(9)
+    write_dataset(Arrays(made, notes=True), open_store(tmp_path), WriteOptions())
+    ds = ss.open(tmp_path, "train")
+    assert len(set(np.diff(ds.column("npy_offset")).tolist())) > 1
+    for batch in batches(ds, shuffle=True):
+        for row, index in enumerate(batch["index"].tolist()):
+            if index >= 0:
+                assert np.array_equal(batch["image"][row].permute(1, 2, 0).numpy(), made[index])
 
 
 def test_a_plain_array_is_what_numpy_loads() -> None:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardstream.loaders.steps import Pace, Rows, Span, Steps
+from shardstream.errors import CorruptData
+from shardstream.loaders.steps import Pace, Planned, Rows, Span, Steps
 
 
 def rows_of(span: Span) -> Rows:
@@ -19,12 +21,22 @@ def rows_of(span: Span) -> Rows:
 
 
 class Planner:
-    def __init__(self) -> None:
-        self.calls: list[list[Span]] = []
+    """Counts what is asked of it, and refuses the batches that begin at ``broken``."""
 
-    def __call__(self, spans: Sequence[Span]) -> list[Rows]:
+    def __init__(self, *broken: int) -> None:
+        self.calls: list[list[Span]] = []
+        self.copied = 0
+        self.broken = broken
+
+    def __call__(self, spans: Sequence[Span]) -> Planned:
         self.calls.append(list(spans))
-        return [rows_of(span) for span in spans]
+        for start, _ in spans:
+            if start in self.broken:
+                raise CorruptData(f"batch {start}")
+        return Planned([rows_of(span) for span in spans], self.copy)
+
+    def copy(self) -> None:
+        self.copied += 1
 
 
 @given(st.integers(1, 40), st.integers(1, 3), st.integers(1, 16), st.randoms(use_true_random=False))
@@ -45,6 +57,29 @@ def test_the_first_batch_is_planned_alone_and_later_ones_together() -> None:
         steps.rows(start, start + 2)
     assert [len(call) for call in planner.calls] == [1, 2, 4, 8, 16, 16, 16, 16, 16, 5]
     assert [span for call in planner.calls for span in call] == [(start, start + 2) for start in range(2, 400, 4)]
+    assert planner.copied == len(planner.calls)
+
+
+def test_an_error_comes_with_the_batch_that_it_belongs_to() -> None:
+    """Though it was planned together with others, which are made."""
+    steps = Steps(Planner(6, 10), Pace(batch=1, stride=1, stop=20), 16)
+    for start in range(20):
+        if start in (6, 10):
+            with pytest.raises(CorruptData, match=f"batch {start}"):
+                steps.rows(start, start + 1)
+        else:
+            assert steps.rows(start, start + 1).keys == [str(start)]
+
+
+def test_several_batches_for_one_who_makes_them_all() -> None:
+    """Their rows, not yet copied; none where one of them fails, so that each is asked for alone."""
+    planner = Planner(6)
+    steps = Steps(planner, Pace(batch=1, stride=1, stop=20), 16)
+    found = steps.together([(1, 2), (2, 3)])
+    assert found is not None
+    assert [rows.keys for rows in found.rows] == [["1"], ["2"]]
+    assert planner.copied == 0
+    assert steps.together([(5, 6), (6, 7)]) is None
 
 
 def test_a_jump_forgets_what_was_planned_before() -> None:
