@@ -160,6 +160,9 @@ class HeldFetcher:
     def array_table(self, name: str) -> None:
         """Its shards are read one by one."""
 
+    def count_delivered(self, size: int) -> None:
+        """Nothing is handed out but members, which are counted."""
+
     def url(self, shard: int) -> str:
         return self.reader.url(shard)
 

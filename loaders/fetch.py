@@ -76,11 +76,11 @@ class Fetcher:
             return self._member(shard, row, name)
 
     def plain(self, shard: int, rows: I64, name: str) -> PlainRows | None:
-        """Where rows' images lie, verified; None where some are no plain arrays of one shape."""
+        """Where rows' images lie, verified; None where some are no plain arrays of one shape. Whoever copies them counts."""
         piece = self._here.whole(shard)
         if piece is not None:
             return self._mapped_arrays(piece, shard, rows, name)
-        members = [self._member(shard, row, name) for row in rows.tolist()]
+        members = [self._member(shard, row, name, counted=False) for row in rows.tolist()]
         form = None if members[0] is None else form_of(members[0])
         there = [data for data in members if data is not None and form is not None and form.fits(data)]
         if form is None or len(there) != len(rows):
@@ -109,7 +109,6 @@ class Fetcher:
         new = rows[members.verified[rows] != piece.serial]
         if not all(self._is_array(piece, shard, row, name, form) for row in new.tolist()):
             return None
-        self._here.tally.deliver(len(rows) * form.size)
         return PlainRows(starts + (piece.address + len(form.header)), form.shape, piece)
 
     def _is_array(self, piece: Piece, shard: int, row: int, name: str, form: Form) -> bool:
@@ -124,7 +123,11 @@ class Fetcher:
         members.verified[row] = piece.serial
         return True
 
-    def _member(self, shard: int, row: int, name: str) -> memoryview | bytes | None:
+    def count_delivered(self, size: int) -> None:
+        """So many bytes of images were handed out that ``plain`` told the places of."""
+        self._here.tally.deliver(size)
+
+    def _member(self, shard: int, row: int, name: str, counted: bool = True) -> memoryview | bytes | None:
         members = self.rows(shard).members[name]
         start, stop = members.extent(row)
         if start < 0:
@@ -134,7 +137,8 @@ class Fetcher:
         if self.verify and (serial == 0 or members.verified[row] != serial):
             data, serial = self._verified(data, serial, shard, row, name)
             members.verified[row] = serial
-        here.tally.deliver(stop - start)
+        if counted:
+            here.tally.deliver(stop - start)
         return data
 
     def url(self, shard: int) -> str:

@@ -5,13 +5,17 @@ every row of a ragged one. Here all their bytes lie one after another in one suc
 that arrives are views of it:
 
     pickle     {"image": tensor(buffer 0, uint8, shape, stride), "boxes": [tensor(buffer 1, ...), ...], "key": [...]}
-    shared     | buffer 0 | buffer 1 | ...      each begins at a multiple of 64
+    shared     | mark | buffer 0 | buffer 1 | ...      each begins at a multiple of 64
+
+When the last of these tensors is gone, the worker uses the same memory for another batch.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -20,6 +24,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ..memory import KEPT, LARGE
 
 _ALIGNED = 64
 U8 = NDArray[np.uint8]
@@ -34,7 +40,7 @@ def flattened(batch: Mapping[str, Any]) -> Flat:
     parts = [np.frombuffer(buffer.raw(), dtype=np.uint8) for buffer in buffers]
     sizes = [len(part) for part in parts]
     starts = _starts(sizes)
-    shared = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(starts[-1]))  # type: ignore[no-untyped-call]
+    shared = _blocks.lend(starts[-1])
     memory = shared.numpy()
     for start, part in zip(starts, parts, strict=False):
         memory[start : start + len(part)] = part
@@ -43,15 +49,50 @@ def flattened(batch: Mapping[str, Any]) -> Flat:
 
 def restored(data: bytes, shared: Tensor, sizes: Sequence[int]) -> dict[str, Any]:
     """The fields of a batch; its tensors are views of ``shared``, which lives as long as one of them."""
-    memory = shared.numpy()
+    memory = shared.numpy()  # slices of it hold it, not the tensor
+    weakref.finalize(memory, _give_back, shared.numpy(), os.getpid())
     buffers = [memory[start : start + size] for start, size in zip(_starts(sizes), sizes, strict=False)]
     fields: dict[str, Any] = pickle.loads(data, buffers=buffers)  # noqa: S301 - written by a worker of this job
     return fields
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:
-    """Where each buffer begins, and after the last how long all are."""
-    return list(accumulate((-(-size // _ALIGNED) * _ALIGNED for size in sizes), initial=0))
+    """Where each buffer begins, behind the mark, and after the last how long all are."""
+    return list(accumulate((-(-size // _ALIGNED) * _ALIGNED for size in sizes), initial=_ALIGNED))
+
+
+class Blocks:
+    """Shared memory of this process that is lent to whoever receives a batch, and lent again when it comes back.
+
+    Its first byte says whether it is out: set here, cleared by the receiver when the last tensor of the batch is gone.
+    New memory for each batch would be touched for the first time on both sides: half of what a batch costs on its way.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[Tensor] = []
+
+    def lend(self, size: int) -> Tensor:
+        """uint8 (at least ``size``,) that nobody else has. Of what came back KEPT blocks are kept that fit, too."""
+        out = [block for block in self._blocks if block.numpy()[0]]
+        back = [block for block in self._blocks if not block.numpy()[0] and size <= len(block) <= 2 * size + LARGE]
+        block, *others = back or [_new(size)]
+        block.numpy()[0] = 1
+        self._blocks = [*out, block, *others[:KEPT]]
+        return block
+
+
+_blocks = Blocks()
+
+
+def _new(size: int) -> Tensor:
+    storage = torch.UntypedStorage._new_shared(-(-size // LARGE) * LARGE if size > LARGE else size)  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=torch.uint8).set_(storage)
+
+
+def _give_back(mark: U8, owner: int) -> None:
+    """Clear a block's mark; not in a child that was forked meanwhile, whose copy of the batch says nothing of the owner's."""
+    if os.getpid() == owner:
+        mark[0] = 0
 
 
 class _Pickler(pickle.Pickler):

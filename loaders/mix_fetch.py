@@ -39,6 +39,9 @@ class MixedFetcher:
     def array_table(self, name: str) -> None:
         """Its shards are read one by one."""
 
+    def count_delivered(self, size: int) -> None:
+        self._fetchers[0].count_delivered(size)  # the counters are summed over all
+
     def url(self, shard: int) -> str:
         number, own = self.at(shard)
         return self.parts[number].fetcher.url(own)

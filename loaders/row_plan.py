@@ -50,6 +50,8 @@ class RowPlan:
         table = None if self._arrays is None else self._ds.fetcher.array_table(self._arrays)
         with nullcontext() if table is None else table.lock:
             together, found = self._rows(np.concatenate([_array(part) for part in positions]), table)
+        if found.images is not None:
+            self._ds.fetcher.count_delivered(found.images.nbytes)
         return Planned([together.cut(start, stop) for start, stop in zip([0, *stops], stops, strict=False)], found.copy)
 
     def _rows(self, positions: I64, table: ArrayTable | None) -> tuple[Rows, Found]:

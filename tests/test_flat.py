@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import pickle
 from collections.abc import Callable
 from copy import copy
@@ -16,8 +18,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import shardstream as ss
+from shardstream.loaders import flat
 from shardstream.loaders.batch import Batch, RaggedImages
-from shardstream.loaders.flat import flattened, restored
+from shardstream.loaders.flat import Blocks, Flat, flattened, restored
+from shardstream.memory import KEPT, LARGE
 
 from .toy import pack_toy
 from .toy_coco import pack_toy_coco
@@ -76,6 +80,78 @@ def test_one_shared_memory_holds_all_buffers() -> None:
     found["boxes"][7][:] = 9
     assert all(torch.equal(got, want) for got, want in zip(found["boxes"][8:], sent["boxes"][8:], strict=True))
     assert found["boxes"][7].untyped_storage().nbytes() == 7 * 16
+
+
+def test_memory_is_lent_again_when_the_last_tensor_over_it_is_gone() -> None:
+    """A view of one field and an array of another each hold it."""
+    blocks = Blocks()
+    first = blocks.lend(1_000)
+    place = first.data_ptr()
+    data, _, sizes = flattened({"x": torch.arange(40), "y": [torch.ones(3, 4), np.arange(5)]})
+    first[64 : 64 + 64 * 9] = 0
+    found = restored(data, first, sizes)
+    del first
+    holders: list[Any] = [found["x"][3:], found["y"][0].numpy(), found["y"][1]]
+    del found
+    while holders:
+        gc.collect()
+        assert blocks.lend(1_000).data_ptr() != place
+        holders.pop()
+    gc.collect()
+    assert place in [blocks.lend(1_000).data_ptr() for _ in range(2)]
+
+
+def test_nothing_is_lent_twice_and_little_is_kept() -> None:
+    """A block that is too small, or far too large, goes; of those that fit KEPT stay beside the one that is lent."""
+    blocks = Blocks()
+    out = [blocks.lend(5_000) for _ in range(8)]
+    assert len({block.data_ptr() for block in out}) == 8
+    for block in out:
+        block.numpy()[0] = 0
+    again = blocks.lend(4_000)
+    assert again.data_ptr() in {block.data_ptr() for block in out}
+    assert len(blocks._blocks) == 1 + KEPT
+    large = blocks.lend(10 * LARGE)
+    assert len(large) >= 10 * LARGE
+    large.numpy()[0] = again.numpy()[0] = 0
+    small = blocks.lend(100)
+    assert small.data_ptr() != large.data_ptr()
+    assert len(blocks._blocks) <= 2 + KEPT
+
+
+def test_a_forked_child_gives_nothing_back() -> None:
+    """Its copy of the batch is not the receiver's."""
+    blocks = Blocks()
+    found = restored(*flattened_in(blocks, {"x": torch.arange(100)}))
+    child = os.fork()
+    if child == 0:
+        del found
+        gc.collect()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert blocks._blocks[0].numpy()[0] == 1
+    del found
+    gc.collect()
+    assert blocks._blocks[0].numpy()[0] == 0
+
+
+def flattened_in(blocks: Blocks, batch: dict[str, Any]) -> Flat:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flat, "_blocks", blocks)
+        return flattened(batch)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_batches_that_are_kept_keep_their_values(tmp_path: Path, persistent: bool) -> None:
+    """All of two epochs, while workers go on making others; what is dropped in between is used again."""
+    ds = pack_toy(tmp_path / "out", 60)
+    options: dict[str, Any] = {"batch_size": 4, "shuffle": True, "transform": ss.presets.train(32)}
+    alone = ss.Loader(ds, **options)
+    loader = ss.Loader(ds, num_workers=2, persistent_workers=persistent, **options)
+    for _ in range(2):
+        kept = [batch for number, batch in enumerate(loader) if number % 3]
+        expected = [batch for number, batch in enumerate(alone) if number % 3]
+        assert all(same(mine["image"], theirs["image"]) for mine, theirs in zip(kept, expected, strict=True))
 
 
 def test_outside_of_workers_a_batch_is_pickled_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

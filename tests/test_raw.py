@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import shardstream as ss
 from shardstream.errors import ChecksumMismatch
 from shardstream.loaders.gather import Gather
+from shardstream.loaders.pieces import Piece
 from shardstream.loaders.raw import LARGE, address_of, copy_rows, plain_array
 from shardstream.shard_writer.storage import open_store
 from shardstream.shard_writer.types import About, Record, Sample, SplitInfo
@@ -107,6 +108,7 @@ def test_remote_arrays_need_no_decoder(tmp_path: Path, monkeypatch: pytest.Monke
     for mine, theirs in zip(batches(remote, shuffle=True), batches(local, shuffle=True), strict=True):
         assert torch.equal(mine["image"], theirs["image"])
         assert mine["key"] == theirs["key"]
+    assert remote.fetcher.counters.bytes_delivered == 11 * 5 * 7 * 3
 
 
 def test_more_rows_than_are_kept_go_shard_by_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +120,53 @@ def test_more_rows_than_are_kept_go_shard_by_shard(tmp_path: Path, monkeypatch: 
         assert mine["key"] == theirs["key"]
         for name in ("image", "label", "seed", "orig_size", "index"):
             assert torch.equal(mine[name], theirs[name])
+
+
+@pytest.mark.parametrize("most", [1_000, 0])
+@pytest.mark.parametrize("shape", [(7, 5, 3), (4, 7, 3)])
+def test_shards_of_different_shapes_go_through_the_decoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], most: int
+) -> None:
+    """Though each shard by itself holds arrays of one shape, perhaps of as many bytes."""
+    monkeypatch.setattr("shardstream.loaders.fetch.MOST_ROWS", most)
+    made = [*images(8), *images(8, shape)]
+    ds = packed(tmp_path, made, shard_size=9_000)
+    found = [batch for _ in range(2) for batch in batches(ds, shuffle=True)]
+    assert sum(isinstance(batch["image"], ss.RaggedImages) for batch in found)
+    for batch in found:
+        for row, index in enumerate(batch["index"].tolist()):
+            if index >= 0:
+                assert np.array_equal(batch["image"][row].permute(1, 2, 0).numpy(), made[index])
+
+
+@pytest.mark.parametrize("most", [1_000, 0])
+def test_what_is_copied_is_counted_and_what_was_verified_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """In each epoch the bytes of all images; each member is compared with its checksum once."""
+    monkeypatch.setattr("shardstream.loaders.fetch.MOST_ROWS", most)
+    ds = packed(tmp_path, images(11), shard_size=9_000)
+    loader = ss.Loader(ds, batch_size=1, shuffle=True, num_workers=2, worker_kind="thread")
+    for epoch in (1, 2):
+        assert sum(int(batch["valid"].sum()) for batch in loader) == 11
+        assert ds.fetcher.counters.bytes_delivered == epoch * 11 * 5 * 7 * 3
+        metrics = loader.metrics()
+        assert metrics.stages["assemble"].times == metrics.batches == metrics.images == epoch * 11
+    verified = [ds.fetcher.rows(shard).members["npy"].verified for shard in range(len(ds.counts))]
+    assert all((serials > 0).all() for serials in verified)
+
+
+def test_mapped_shards_stay_mapped_as_long_as_their_addresses_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where more shards are open than a process keeps open."""
+    monkeypatch.setattr("shardstream.loaders.shard_bytes.OPEN_SHARDS", 1)
+    ds = packed(tmp_path, images(20), shard_size=9_000)
+    batches(ds, shuffle=True)
+    table = ds.fetcher.array_table("npy")
+    assert table is not None
+    assert sorted(table._memory) == list(range(len(ds.counts)))
+    assert all(isinstance(piece, Piece) for piece in table._memory.values())
 
 
 def test_a_selection_and_a_mixture_are_copied_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
