@@ -13,19 +13,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..memory import room
 from .gather import places_by_number
-from .raw import U8, PlainRows, Shape, copy_rows
+from .raw import U8, Bytes, PlainRows, Shape, copy_rows
 from .rows import NO_LABEL
 from .stages import FETCH
 
 if TYPE_CHECKING:
     from .base import RowReader
+    from .pieces import Piece
 
 I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]
@@ -72,7 +73,8 @@ class ArrayTable:
         self._sizes, self._labels = np.zeros((rows, 2), dtype=np.int64), np.zeros(rows, dtype=np.int64)
         self._keys = np.empty(rows, dtype=np.object_)
         self._shape: Shape | None = None
-        self._memory: dict[int, Any] = {}
+        self._memory: dict[int, Piece | Bytes] = {}
+        # what is mapped anew later does not lie where these addresses say, so what they were taken from is held
         self.lock = threading.Lock()
 
     def found(self, shards: I64, rows: I64) -> Found | None:
@@ -96,13 +98,14 @@ class ArrayTable:
         for shard, places in places_by_number(np.searchsorted(self._firsts, new, side="right") - 1):
             at = new[places]
             rows = at - self._firsts[shard]
-            plain = self._reader.plain(shard, rows, self._name)
+            with FETCH:
+                plain = self._reader.plain(shard, rows, self._name)
             if plain is None or not self._is_of_one_shape(plain):
                 return False
             index = self._reader.rows(shard)
             self._words[at], self._keys[at], self._sizes[at] = index.words(rows), index.keys_of(rows), index.sizes[rows]
             self._labels[at] = NO_LABEL if index.label is None else index.label[rows]
-            self._memory[shard] = plain.memory
+            self._memory.update({id(part): part for part in plain.memory})
             self._addresses[at] = plain.addresses
         return True
 

@@ -23,8 +23,8 @@ from .blocks import Span
 from .cache import ShardCache
 from .counters import Counters
 from .joined import JoinedIndex
-from .pieces import Piece
-from .raw import Form, PlainRows, address_of, form_of
+from .plain import PlainReader
+from .raw import PlainRows
 from .rows import OPEN_SHARDS, Recent, ShardRows, shard_rows
 from .shard_bytes import ShardBytes
 from .stages import FETCH
@@ -76,17 +76,11 @@ class Fetcher:
             return self._member(shard, row, name)
 
     def plain(self, shard: int, rows: I64, name: str) -> PlainRows | None:
-        """Where rows' images lie, verified; None where some are no plain arrays of one shape. Whoever copies them counts."""
-        piece = self._here.whole(shard)
-        if piece is not None:
-            return self._mapped_arrays(piece, shard, rows, name)
-        members = [self._member(shard, row, name, counted=False) for row in rows.tolist()]
-        form = None if members[0] is None else form_of(members[0])
-        there = [data for data in members if data is not None and form is not None and form.fits(data)]
-        if form is None or len(there) != len(rows):
-            return None
-        starts = np.fromiter((address_of(data) for data in there), dtype=np.int64, count=len(there))
-        return PlainRows(starts + len(form.header), form.shape, there)
+        """Where rows' images lie, verified; None where some are no plain arrays of one form. Whoever copies them counts."""
+        members, here = self.rows(shard).members[name], self._here
+        return PlainReader(
+            here, members, name, self.verify, lambda row: self._member(shard, row, name, counted=False)
+        ).read(shard, rows)
 
     def array_table(self, name: str) -> ArrayTable | None:
         """The table of a field whose members may be plain arrays; None where shards are not mapped, or are too many rows."""
@@ -96,32 +90,6 @@ class Fetcher:
         if name not in here.tables:
             here.tables[name] = ArrayTable(self, name, [shard.samples for shard in self.split.shards])
         return here.tables[name]
-
-    def _mapped_arrays(self, piece: Piece, shard: int, rows: I64, name: str) -> PlainRows | None:
-        members = self.rows(shard).members[name]
-        starts, sizes = members.offset[rows], members.size[rows]
-        if name not in piece.forms:
-            first, stop = members.extent(int(rows[0]))
-            piece.forms[name] = form_of(piece.data[max(0, first) : max(0, stop)])
-        form = piece.forms[name]
-        if form is None or int(starts.min()) < 0 or bool((sizes != form.size).any()):
-            return None
-        new = rows[members.verified[rows] != piece.serial]
-        if not all(self._is_array(piece, shard, row, name, form) for row in new.tolist()):
-            return None
-        return PlainRows(starts + (piece.address + len(form.header)), form.shape, piece)
-
-    def _is_array(self, piece: Piece, shard: int, row: int, name: str, form: Form) -> bool:
-        """Whether a member's bytes, verified, are an array of this form; they are looked at once."""
-        members = self.rows(shard).members[name]
-        start, stop = members.extent(row)
-        data = piece.data[start:stop]
-        if not form.fits(data):
-            return False
-        if self.verify and xxhash.xxh3_64_intdigest(data) != int(members.checksum[row]):
-            self._member(shard, row, name)  # raises, with the whole story
-        members.verified[row] = piece.serial
-        return True
 
     def count_delivered(self, size: int) -> None:
         """So many bytes of images were handed out that ``plain`` told the places of."""

@@ -19,6 +19,9 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .blocks import Span
 from .counters import Tally
 from .raw import Form, address_of
@@ -45,8 +48,8 @@ class Piece:
     """Whether the bytes are in this process's memory, not in a mapped file."""
     used: int = 0
     """Bytes handed out of it."""
-    forms: dict[str, Form | None] = field(default_factory=dict)
-    """Of a mapped shard, by field: the form of its plain arrays; None where they are something else."""
+    arrays: dict[str, tuple[Form, NDArray[np.bool_]]] = field(default_factory=dict)
+    """By field: the form of its plain arrays, and (rows of the shard,) which of them were found to be of it."""
 
     @property
     def address(self) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ class PlainRows:
     addresses: I64
     """(n,)"""
     shape: Shape
-    memory: Any = field(repr=False)
+    memory: Sequence[Any] = field(repr=False)
     """Keeps what lies there from being given back."""
 
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
 from ..errors import CorruptData, StorageError
@@ -22,6 +24,7 @@ from .pieces import HELD_BLOCKS, HELD_BYTES, Piece, Pieces
 from .readahead import Background
 from .rows import OPEN_SHARDS, Recent
 
+I64 = NDArray[np.int64]
 AHEAD_BYTES = 1_000_000_000
 """How far blocks are fetched ahead into the cache: all lanes enter a new window at once, and want more bytes then."""
 _ASK_AGAIN = 60.0
@@ -66,6 +69,19 @@ class ShardBytes:
     def whole(self, shard: int) -> Piece | None:
         """A whole mapped shard; None where shards are read in blocks."""
         return self._whole.get(shard, self._map_shard) if self.is_mapped else None
+
+    def pieces(self, shard: int, starts: I64, stops: I64) -> Iterator[tuple[Piece, I64]]:
+        """Pieces that hold bytes [starts, stops), each (n,), and the places of those; what lies in no one piece is left out."""
+        whole = self.whole(shard)
+        if whole is not None:
+            yield whole, np.arange(len(starts), dtype=np.int64)
+            return
+        grid = self._cache.grid(self._split.shards[shard])
+        first, last = (np.minimum(ends // grid.block, grid.count - 1) for ends in (starts, stops - 1))
+        for number in np.unique(first[first == last]).tolist():
+            span = Span(shard, *grid.bounds(number))
+            if not self._pieces.wasted(span):
+                yield self._pieces.get(span), np.flatnonzero((first == number) & (last == number))
 
     def drop(self, shard: int, start: int, stop: int) -> bool:
         """Forget what holds these bytes, on this machine's disk too: it may have rotted there, or on the way.
