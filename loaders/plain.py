@@ -37,7 +37,7 @@ class PlainReader:
         starts, sizes = self.members.offset[rows], self.members.size[rows]
         first = self.member(int(rows[0])) if int(starts.min()) >= 0 else None
         form = None if first is None else form_of(first)
-        if form is None or bool((sizes != form.size).any()):
+        if form is None:
             return None
         addresses = np.zeros(len(rows), dtype=np.int64)
         memory: list[Piece | Bytes] = []

@@ -169,14 +169,15 @@ def test_more_rows_than_are_kept_go_shard_by_shard(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("most", [1_000, 0])
 @pytest.mark.parametrize("shape", [(7, 5, 3), (4, 7, 3)])
-def test_shards_of_different_shapes_go_through_the_decoder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], most: int
+@pytest.mark.parametrize("shard_size", [9_000, 100_000])
+def test_batches_of_different_shapes_go_through_the_decoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], most: int, shard_size: int
 ) -> None:
-    """Though each shard by itself holds arrays of one shape, perhaps of as many bytes."""
+    """Though each shard by itself, or the first batch of one, holds arrays of one shape, perhaps of as many bytes."""
     monkeypatch.setattr("shardstream.loaders.fetch.MOST_ROWS", most)
     made = [*images(8), *images(8, shape)]
-    ds = packed(tmp_path, made, shard_size=9_000)
-    found = [batch for _ in range(2) for batch in batches(ds, shuffle=True)]
+    ds = packed(tmp_path, made, shard_size=shard_size)
+    found = [*batches(ds), *batches(ds, shuffle=True), *batches(ds, shuffle=True, seed=1)]
     assert sum(isinstance(batch["image"], ss.RaggedImages) for batch in found)
     for batch in found:
         for row, index in enumerate(batch["index"].tolist()):
@@ -250,16 +251,17 @@ def test_one_array_of_another_form_sends_all_through_the_decoder(tmp_path: Path,
         assert np.array_equal(found[index].numpy(), expected)
 
 
+@pytest.mark.parametrize("row", [4, 5])
 @pytest.mark.parametrize("at", [3, 100, 140])
-def test_changed_bytes_are_found_before_they_are_delivered(tmp_path: Path, at: int) -> None:
-    """In the header as in the pixels; the error names the sample."""
+def test_changed_bytes_are_found_before_they_are_delivered(tmp_path: Path, at: int, row: int) -> None:
+    """In the header as in the pixels, first of its batch or not; the error names the sample."""
     ds = packed(tmp_path, images(6))
-    place = int(ds.index["npy_offset"][4].as_py())
+    place = int(ds.index["npy_offset"][row].as_py())
     shard = tmp_path / "train" / "train-000000.tar"
     data = bytearray(shard.read_bytes())
     data[place + at] ^= 1
     shard.write_bytes(bytes(data))
-    with pytest.raises(ChecksumMismatch, match="0004"):
+    with pytest.raises(ChecksumMismatch, match=f"000{row}"):
         batches(ds)
 
 

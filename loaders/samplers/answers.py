@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 F64 = NDArray[np.float64]
 PAIRS, IDS = "question_pairs", "question_ids"
-_ROUNDS = 1_000
+_ROUNDS, _LEAST = 1_000, 2.0**-40
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def balanced(shares: F64, types: I64, partner: I64) -> F64:
 
     With n_tu items of type t whose partner has type u:  sum_u n_tu (w_t + w_u) / 2 + singles_t w_t = share_t, solved by
     proportional fitting (w_t *= share_t / found_t), which keeps weights positive, and is share_t / n_t where no pair
-    joins two types.
+    joins two types. Where pairs alone give a type more than its share, its weight ends at 2**-40 of the largest.
     """
     count, paired = len(shares), partner >= 0
     joined = np.bincount(types[paired] * count + types[partner[paired]], minlength=count * count).reshape(count, count)
@@ -118,7 +118,7 @@ def balanced(shares: F64, types: I64, partner: I64) -> F64:
     weights = np.where(asked, shares / np.maximum(1, np.bincount(types, minlength=count)), 0.0)
     for _ in range(_ROUNDS):
         ratio = shares[asked] / (system @ weights)[asked]
-        weights[asked] *= ratio
+        weights[asked] = np.maximum(weights[asked] * ratio, weights.max() * _LEAST)
         if np.abs(ratio - 1).max() < 1e-12:
             break
     return weights

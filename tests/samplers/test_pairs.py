@@ -54,6 +54,20 @@ TARGETS = st.sampled_from(
 )
 
 
+@pytest.mark.parametrize("pairs", [3, 6, 9, 12])
+def test_a_type_that_pairs_give_too_much_of_is_left_to_its_pairs(pairs: int) -> None:
+    """Every number is the partner of a yes/no; its singles fade, and nothing overflows on the way."""
+    types, partner = [0, 1, 2] * 2, [-1] * 6
+    for _ in range(pairs):
+        partner += [len(types) + 1, len(types)]
+        types += [0, 1]
+    items = asked(types, partner, [len(types)])
+    found = fitted(AnswerBalanced({"yes/no": 0.38, "number": 0.13, "other": 0.49}, size=30), items)
+    copies = copies_of(found, items, 0)
+    assert sum(copies) == 30
+    assert copies[1] == copies[4] == 0
+
+
 @settings(max_examples=80)
 @given(questions(), st.floats(0.2, 2.0), TARGETS)
 def test_pairs_stay_whole_and_the_size_is_exact(
