@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]
-MOST_ROWS = 2**20
+MOST_ROWS = 2**19
 """Of larger splits nothing is kept: about 100 bytes a row, of which most are its key."""
 
 
