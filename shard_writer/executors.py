@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from types import FrameType
 
 from ..errors import ShardstreamError
 from .fragment import Fragment
@@ -15,6 +17,7 @@ from .pack import PackJob, Progress, pack_shard
 from .plan import ShardPlan
 
 _job: PackJob | None = None  # of a worker process, set once by its initialiser
+_packing = False
 
 
 def run_local(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: Progress) -> Iterator[Fragment]:
@@ -51,7 +54,15 @@ def _run_pool(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: 
 def _start(job: PackJob) -> None:
     global _job
     _job = job
+    signal.signal(signal.SIGINT, _interrupted)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
+    """Ctrl-C reaches the whole group: a shard in the making is given up tidily, a worker that waits ends without a word."""
+    if _packing:
+        raise KeyboardInterrupt
+    os._exit(128 + number)
 
 
 def _end_with_parent() -> None:
@@ -63,6 +74,11 @@ def _end_with_parent() -> None:
 
 
 def _work(plan: ShardPlan) -> Fragment:
+    global _packing
     if _job is None:
         raise ShardstreamError("a packing worker was started without its job.")
-    return pack_shard(_job, plan)
+    _packing = True
+    try:
+        return pack_shard(_job, plan)
+    finally:
+        _packing = False

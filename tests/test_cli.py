@@ -148,6 +148,24 @@ def test_a_path_into_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
         assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(("packing", "code"), [(False, 130), (True, 7)])
+def test_a_packing_worker_that_waits_ends_without_a_word(packing: bool, code: int) -> None:
+    """At Ctrl-C; one that packs gives up its shard, as an interrupted program does."""
+    script = f"""
+import os, signal, sys, time
+from shardstream.shard_writer import executors
+executors._start(None)
+executors._packing = {packing}
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(30)
+except KeyboardInterrupt:
+    sys.exit(7)
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_is_one_line_and_keeps_what_is_finished(tmp_path: Path, workers: int) -> None:
     """SIGINT to the whole process group, as a terminal sends it; --resume goes on from there."""
