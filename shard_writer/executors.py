@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver, resource_tracker
 from types import FrameType
 
 from ..errors import ShardstreamError
@@ -33,6 +34,7 @@ def _run_pool(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: 
     # forkserver: S3 clients and threads of this process must not be forked.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", __name__])  # our imports take seconds: once, not in every worker
+    _start_server()
     with ProcessPoolExecutor(min(workers, len(plans)), context, _start, (job,)) as pool:
         waiting: set[Future[Fragment]] = {pool.submit(_work, plan) for plan in plans}
         try:
@@ -51,10 +53,21 @@ def _run_pool(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: 
                 future.cancel()
 
 
+def _start_server() -> None:
+    """With SIGINT blocked, which its children inherit until they can answer it: else Ctrl-C prints their tracebacks."""
+    resource_tracker.ensure_running()  # first, since starting it unblocks SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start(job: PackJob) -> None:
     global _job
     _job = job
     signal.signal(signal.SIGINT, _interrupted)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

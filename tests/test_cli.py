@@ -154,8 +154,9 @@ def test_a_packing_worker_that_waits_ends_without_a_word(packing: bool, code: in
     script = f"""
 import os, signal, sys, time
 from shardstream.shard_writer import executors
-executors._start(None)
 executors._packing = {packing}
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # as its server leaves it
+executors._start(None)
 try:
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(30)
