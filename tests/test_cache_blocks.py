@@ -63,11 +63,19 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Epoch:
 
 
 def held(folder: Path) -> int:
-    """Bytes of the cache, claims and all."""
-    found = 0
+    """Bytes of the cache, claims and all, that were there at one moment: others rename and drop files under the walk."""
+    begun = _files(folder)
+    ended = _files(folder)
+    return sum(size for file, size in begun.items() if file in ended)
+
+
+def _files(folder: Path) -> dict[tuple[str, int], int]:
+    """Sizes by name and inode; locks have none."""
+    found: dict[tuple[str, int], int] = {}
     for file in folder.iterdir() if folder.exists() else ():
-        with contextlib.suppress(FileNotFoundError):  # renamed or dropped under the walk
-            found += 0 if file.suffix == ".lock" else file.stat().st_size
+        with contextlib.suppress(FileNotFoundError):
+            status = file.stat()
+            found[file.name, status.st_ino] = 0 if file.suffix == ".lock" else status.st_size
     return found
 
 
