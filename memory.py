@@ -26,6 +26,17 @@ _ALIGNED = 64
 U8 = NDArray[np.uint8]
 
 
+def address_of(array: NDArray[Any]) -> int:
+    """Where an array's first byte lies in this process: ``array.ctypes.data``, in a fifth of its time."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def in_large_blocks(size: int) -> int:
+    """A size rounded up, so that batches of nearly one size share blocks."""
+    return -(-size // LARGE) * LARGE
+
+
 class _Free:
     """Free blocks by size. Without a lock, since a block may come back in the middle of anything: each step is atomic."""
 
@@ -34,7 +45,7 @@ class _Free:
 
     def take(self, size: int) -> U8:
         """A block of this size or a little more, its bytes those of whoever had it before."""
-        size = -(-size // LARGE) * LARGE  # so that batches of nearly one size share blocks
+        size = in_large_blocks(size)
         try:
             return self._blocks[size].pop()
         except (KeyError, IndexError):
@@ -74,7 +85,7 @@ def blank(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     if device.type != "cpu" or size < LARGE:
         return torch.empty(shape, dtype=dtype, device=device)
     block = _free.take(size + _ALIGNED)
-    start = -block.ctypes.data % _ALIGNED  # torch's own alignment, for its vector loads
+    start = -address_of(block) % _ALIGNED  # torch's own alignment, for its vector loads
     slab = block[start : start + size].view(_Slab)
     slab.block = block
     return torch.from_numpy(slab).view(dtype).view(shape)

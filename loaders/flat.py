@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..memory import KEPT, LARGE
+from ..memory import KEPT, LARGE, in_large_blocks
 
 _ALIGNED = 64
 U8 = NDArray[np.uint8]
@@ -85,7 +85,7 @@ _blocks = Blocks()
 
 
 def _new(size: int) -> Tensor:
-    storage = torch.UntypedStorage._new_shared(-(-size // LARGE) * LARGE if size > LARGE else size)  # type: ignore[no-untyped-call]
+    storage = torch.UntypedStorage._new_shared(in_large_blocks(size) if size > LARGE else size)  # type: ignore[no-untyped-call]
     return torch.empty(0, dtype=torch.uint8).set_(storage)
 
 

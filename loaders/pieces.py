@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..memory import address_of
 from .blocks import Span
 from .counters import Tally
-from .raw import Form, address_of
+from .raw import Form
 from .stages import STORAGE
 
 MAPPED = 1024
@@ -54,7 +55,7 @@ class Piece:
     @property
     def address(self) -> int:
         """Where its first byte lies in this process."""
-        return address_of(self.data)
+        return address_of(np.frombuffer(self.data, dtype=np.uint8))
 
     def cut(self, start: int, stop: int) -> memoryview:
         """Bytes [start, stop) of the shard, as far as they lie in this piece."""

@@ -13,8 +13,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ..memory import address_of
 from .pieces import Piece
-from .raw import Bytes, Form, PlainRows, address_of, form_of
+from .raw import Bytes, Form, PlainRows, form_of
 from .rows import Members
 from .shard_bytes import ShardBytes
 
@@ -53,7 +54,7 @@ class PlainReader:
             data = self.member(int(rows[place]))
             if data is None or not form.fits(data):
                 return None
-            addresses[place] = address_of(data) + len(form.header)
+            addresses[place] = address_of(np.frombuffer(data, dtype=np.uint8)) + len(form.header)
             memory.append(data)
         return PlainRows(addresses, form.shape, memory)
 

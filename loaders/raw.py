@@ -22,7 +22,7 @@ import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ..memory import room
+from ..memory import address_of, room
 from .gather import Gather
 from .stages import FETCH
 
@@ -85,7 +85,7 @@ def copy_rows(addresses: I64, out: U8) -> None:
     flat = out.reshape(len(out), -1)
     size = flat.shape[1]
     if size >= LARGE:
-        start = flat.__array_interface__["data"][0]
+        start = address_of(flat)
         for row, address in enumerate(addresses.tolist()):
             ctypes.memmove(start + row * size, address, size)
         return
@@ -107,12 +107,6 @@ class _Memory:
             "shape": (rows, size),
             "strides": (1, 1),
         }
-
-
-def address_of(data: Bytes) -> int:
-    """Where bytes lie in this process."""
-    address: int = np.frombuffer(data, dtype=np.uint8).__array_interface__["data"][0]
-    return address
 
 
 def plain_array(data: Bytes) -> U8 | None:

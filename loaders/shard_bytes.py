@@ -77,7 +77,7 @@ class ShardBytes:
             yield whole, np.arange(len(starts), dtype=np.int64)
             return
         grid = self._cache.grid(self._split.shards[shard])
-        first, last = (np.minimum(ends // grid.block, grid.count - 1) for ends in (starts, stops - 1))
+        first, last = grid.numbers(starts), grid.numbers(stops - 1)
         for number in np.unique(first[first == last]).tolist():
             span = Span(shard, *grid.bounds(number))
             if not self._pieces.wasted(span):

@@ -99,7 +99,7 @@ class Steps:
     """
 
     def __init__(self, plan: Callable[[Sequence[Span]], Planned], pace: Pace, most: int) -> None:
-        self._plan, self._pace, self.most = plan, pace, most
+        self._plan, self._pace, self._most = plan, pace, most
         self._planned: dict[Span, Rows] = {}
         self._next: int | None = None
         self._count = 1
@@ -122,7 +122,7 @@ class Steps:
 
     def _plan_up_to(self, span: Span) -> None:
         start = span[0]
-        if self._next is None or start > self._next + self.most * self._pace.stride:
+        if self._next is None or start > self._next + self._most * self._pace.stride:
             self._planned.clear()  # the first batch, or a jump: what lies between is not wanted
             self._next = start
         while span not in self._planned and self._next <= start < self._pace.stop:
@@ -130,7 +130,7 @@ class Steps:
             with suppress(ShardstreamError, OSError):  # as above
                 self._planned.update(zip(spans, self._made(spans), strict=True))
             self._next = spans[-1][0] + self._pace.stride
-            self._count = min(2 * self._count, self.most)
+            self._count = min(2 * self._count, self._most)
 
     def _made(self, spans: Sequence[Span]) -> list[Rows]:
         planned = self._plan(spans)

@@ -34,12 +34,8 @@ class Maker:
     """Rows of a batch."""
     steps: Steps
     outlook: Outlook | None
-
-    @property
-    def together(self) -> int:
-        """How many batches that follow each other one thread should make: those whose images are copied in one step."""
-        field = self.assembler.array_field
-        return 1 if field is None or self.assembler.ds.fetcher.array_table(field) is None else self.steps.most
+    together: int
+    """How many batches that follow each other one thread should make: those whose images are copied in one step."""
 
     def __call__(self, start: int, stop: int) -> Batch:
         if self.outlook is not None:
@@ -141,10 +137,17 @@ class Stream(IterableDataset[Batch]):
     def maker(self, epoch: int) -> Maker:
         """What turns positions [start, stop) of an epoch into this rank's batch."""
         epochs = Epoch(self.sampled.copies, self.spec, epoch)
-        plan = RowPlan(self.items, self._delivered, self.config, epochs, self.assembler.array_field)
-        pace = self._pace()
-        steps = Steps(plan.rows, pace, max(1, self._planned_rows() // self.config.rows))
-        return Maker(self.assembler, self.config.rows, steps, self._outlook(plan, pace))
+        arrays = self.assembler.array_field
+        plan = RowPlan(self.items, self._delivered, self.config, epochs, arrays)
+        pace, most = self._pace(), max(1, self._planned_rows(arrays) // self.config.rows)
+        copied = arrays is not None and self.ds.fetcher.array_table(arrays) is not None
+        return Maker(
+            assembler=self.assembler,
+            size=self.config.rows,
+            steps=Steps(plan.rows, pace, most),
+            outlook=self._outlook(plan, pace),
+            together=most if copied else 1,
+        )
 
     def _pace(self) -> Pace:
         worker, batch, position = get_worker_info(), self.config.global_batch, int(self._place[1])
@@ -154,8 +157,8 @@ class Stream(IterableDataset[Batch]):
             stop=min(self.size, position + self.steps(position) * batch),
         )
 
-    def _planned_rows(self) -> int:
-        if self.assembler.array_field is None:
+    def _planned_rows(self, arrays: str | None) -> int:
+        if arrays is None:
             return PLANNED_ROWS
         return min(PLANNED_ROWS, int(PLANNED_BYTES / self.ds.fetcher.sample_bytes))
 

@@ -18,7 +18,8 @@ import shardstream as ss
 from shardstream.errors import ChecksumMismatch
 from shardstream.loaders.gather import Gather
 from shardstream.loaders.pieces import Piece
-from shardstream.loaders.raw import LARGE, address_of, copy_rows, plain_array
+from shardstream.loaders.raw import LARGE, copy_rows, plain_array
+from shardstream.memory import address_of
 from shardstream.shard_writer.storage import open_store
 from shardstream.shard_writer.types import About, Record, Sample, SplitInfo
 from shardstream.shard_writer.write import WriteOptions, write_dataset
@@ -286,7 +287,7 @@ def test_rows_are_copied_from_wherever_they_lie(chosen: list[int], size: int) ->
     """In any order, some twice, from memory that lies apart; short and long ones."""
     sources = [np.random.default_rng(i).integers(0, 256, size, dtype=np.uint8) for i in range(10)]
     out = np.zeros((len(chosen) + 1, size), np.uint8)
-    copy_rows(np.array([address_of(sources[i].data) for i in chosen]), out[:-1])
+    copy_rows(np.array([address_of(sources[i]) for i in chosen]), out[:-1])
     assert np.array_equal(out[:-1], np.stack([sources[i] for i in chosen]))
     assert not out[-1].any()
 

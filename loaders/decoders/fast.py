@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .resized_window import ResizedWindow
+from .resized_window import WindowAxis
 from .turbo import decode_placed, decode_whole, decode_window, picture_size
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ def _window_of_resized(size: tuple[int, int], placed: Placed, geometry: Geometry
     return resized(pixels, (y.made, x.made), geometry.interpolation, y.zoom, x.zoom)[y.start : y.stop, x.start : x.stop]
 
 
-def _axis(have: int, geometry: Geometry, axis: int) -> ResizedWindow | None:
+def _axis(have: int, geometry: Geometry, axis: int) -> WindowAxis | None:
     """Where the window lies on one axis (0 is y); ``crop`` and ``out_hw`` say how the whole is resized."""
     first, last = geometry.crop[1 - axis], geometry.crop[3 - axis]
     side = geometry.out_hw[axis]
     zoom = side / (last - first)
     start = round(first * zoom)
-    return ResizedWindow.of(have, round(have * zoom), start, start + side, geometry.interpolation)
+    return WindowAxis.of(have, round(have * zoom), start, start + side, geometry.interpolation)
 
 
 def resized(

@@ -1,8 +1,11 @@
 """One axis of a window of a resized picture: which pixels it is made of, and how far the picture is to be resized for it.
 
-picture   |........first======last.......|  have          Positions are counted from the picture's edge, so that
-|          |                              every pixel has the weights that it has in the whole;
-resized   |.....start=====stop|..........|  whole         what lies beyond ``last`` and ``stop`` is left out.
+    picture   |........first======last.......|  have
+                         |          |
+    resized   |........start======stop........|  whole
+
+Positions are counted from the picture's edge, so that every pixel has the weights that it has in the whole; what lies
+beyond ``last`` and ``stop`` is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ REACH = {"bilinear": 1, "bicubic": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class ResizedWindow:
+class WindowAxis:
     """Pixels [start, stop) of a picture resized from ``have`` to ``whole``, made by resizing ``last`` pixels to ``made``."""
 
     start: int
@@ -27,7 +30,7 @@ class ResizedWindow:
     zoom: float
 
     @classmethod
-    def of(cls, have: int, whole: int, start: int, stop: int, interpolation: str) -> ResizedWindow | None:
+    def of(cls, have: int, whole: int, start: int, stop: int, interpolation: str) -> WindowAxis | None:
         """None where the window does not lie inside the resized picture."""
         if not 0 <= start < stop <= whole:
             return None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from shardstream.loaders.decoders.fast import resized
-from shardstream.loaders.decoders.resized_window import ResizedWindow
+from shardstream.loaders.decoders.resized_window import WindowAxis
 from shardstream.loaders.decoders.turbo import available, decode_placed
 
 from .test_turbo import jpeg, whole
@@ -38,7 +38,7 @@ def test_it_is_the_window_of_the_resized_whole(
 ) -> None:
     """Whatever stands in the rest of the memory; up, down, or not at all, each axis by itself."""
     picture = np.random.default_rng(0).integers(0, 256, (down[0], across[0], 3), dtype=np.uint8)
-    y, x = ResizedWindow.of(*down, kind), ResizedWindow.of(*across, kind)
+    y, x = WindowAxis.of(*down, kind), WindowAxis.of(*across, kind)
     assert y is not None
     assert x is not None
     known = ~picture
@@ -54,12 +54,12 @@ def test_it_is_the_window_of_the_resized_whole(
 @pytest.mark.parametrize(("start", "stop"), [(-1, 5), (5, 5), (0, 31), (40, 50)])
 def test_a_window_outside_the_resized_picture_is_none(start: int, stop: int) -> None:
     """Pillow pads there, so Pillow does it."""
-    assert ResizedWindow.of(20, 30, start, stop, "bilinear") is None
+    assert WindowAxis.of(20, 30, start, stop, "bilinear") is None
 
 
 def test_less_is_decoded_and_resized_than_the_whole() -> None:
     """Of a photo of 500 x 375: the usual evaluation, 256 and 224."""
-    x, y = ResizedWindow.of(500, 341, 58, 282, "bilinear"), ResizedWindow.of(375, 256, 16, 240, "bilinear")
+    x, y = WindowAxis.of(500, 341, 58, 282, "bilinear"), WindowAxis.of(375, 256, 16, 240, "bilinear")
     assert x is not None
     assert y is not None
     assert (x.last - x.first) * (y.last - y.first) < 0.63 * 500 * 375
