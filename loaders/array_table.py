@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..memory import room
 from .gather import places_by_number
 from .raw import U8, Bytes, PlainRows, Shape, copy_rows
 from .rows import NO_LABEL
@@ -44,16 +43,16 @@ class Found:
     sizes: I64
     """(n, 2) height and width."""
     labels: I64
+    plain: PlainRows | None
+    """Where their images lie, if they are plain arrays of one shape."""
     images: U8 | None
-    """(n, H, W, 3) where they are plain arrays of one shape."""
-    addresses: I64 | None = None
-    """(n,) where the images are still to be copied from, which needs no interpreter lock; None: they are there."""
+    """(n, H, W, 3) where they are to be copied to; None where there are no such."""
 
     def copy(self) -> None:
-        """Copy what is still to be copied."""
-        if self.images is not None and self.addresses is not None:
+        """Copy the images, which needs no interpreter lock."""
+        if self.images is not None and self.plain is not None:
             with FETCH:
-                copy_rows(self.addresses, self.images)
+                copy_rows(self.plain.addresses, self.images)
 
 
 class ArrayTable:
@@ -83,14 +82,14 @@ class ArrayTable:
         new = np.unique(at[self._addresses[at] == 0])
         if len(new) and not self._read(new):
             return None
-        images: U8 = room((len(at), *(self._shape or ())), np.dtype(np.uint8))
+        plain = PlainRows(self._addresses[at], self._shape or (0, 0, 0), ())  # the table holds what lies there
         return Found(
             words=self._words[at],
             keys=self._keys[at].tolist(),
             sizes=self._sizes[at],
             labels=self._labels[at],
-            images=images,
-            addresses=self._addresses[at],
+            plain=plain,
+            images=plain.room(),
         )
 
     def _read(self, new: I64) -> bool:

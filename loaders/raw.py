@@ -62,9 +62,13 @@ class PlainRows:
     memory: Sequence[Any] = field(repr=False)
     """Keeps what lies there from being given back."""
 
+    def room(self) -> U8:
+        """(n, H, W, 3) for the images, which ``copy_rows`` puts there."""
+        return room((len(self.addresses), *self.shape), np.dtype(np.uint8))
 
-def gathered(found: Gather, plain: Callable[[int, I64], PlainRows | None]) -> U8 | None:
-    """(n, H, W, 3) the images of a batch's rows, of which ``plain(shard, rows)`` says where they lie.
+
+def gathered(found: Gather, plain: Callable[[int, I64], PlainRows | None]) -> PlainRows | None:
+    """The rows of a batch, of which ``plain(shard, rows)`` says where those of a shard lie.
 
     None where some are no plain arrays, or of another shape than others: each must then be decoded by itself.
     """
@@ -75,9 +79,8 @@ def gathered(found: Gather, plain: Callable[[int, I64], PlainRows | None]) -> U8
             if part is None or (parts and part.shape != parts[0].shape):
                 return None
             parts.append(part)
-        pixels: U8 = room((found.size, *parts[0].shape), np.dtype(np.uint8))
-        copy_rows(found.join([part.addresses for part in parts], np.int64), pixels)
-        return pixels
+        addresses = found.join([part.addresses for part in parts], np.int64)
+        return PlainRows(addresses, parts[0].shape, [held for part in parts for held in part.memory])
 
 
 def copy_rows(addresses: I64, out: U8) -> None:

@@ -105,13 +105,14 @@ def _array(numbers: range) -> I64:
 
 def _by_shard(reader: RowReader, shards: I64, rows: I64, arrays: str | None) -> Found:
     found = Gather(reader, shards, rows)
-    images = None
+    plain = None
     if arrays is not None and len(rows):
-        images = gathered(found, lambda shard, own: reader.plain(shard, own, arrays))
+        plain = gathered(found, lambda shard, own: reader.plain(shard, own, arrays))
     return Found(
         words=found.join([share.index.words(share.rows) for share in found.shares], np.uint64),
         keys=found.join([share.index.keys_of(share.rows) for share in found.shares], object).tolist(),
         sizes=found.take(lambda shard: shard.sizes, np.int64).reshape(-1, 2),
         labels=found.take(lambda shard: shard.label, np.int64, NO_LABEL),  # of mixed parts some may have no labels
-        images=images,
+        plain=plain,
+        images=None if plain is None else plain.room(),
     )
