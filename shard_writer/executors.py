@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver, resource_tracker
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 
 from ..errors import ShardstreamError
@@ -34,10 +35,11 @@ def _run_pool(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: 
     # forkserver: S3 clients and threads of this process must not be forked.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", __name__])  # our imports take seconds: once, not in every worker
-    _start_server()
     with ProcessPoolExecutor(min(workers, len(plans)), context, _start, (job,)) as pool:
-        waiting: set[Future[Fragment]] = {pool.submit(_work, plan) for plan in plans}
+        waiting: set[Future[Fragment]] = set()
         try:
+            with _ctrl_c_waits():
+                waiting |= {pool.submit(_work, plan) for plan in plans}
             while waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -53,14 +55,26 @@ def _run_pool(job: PackJob, plans: Sequence[ShardPlan], workers: int, progress: 
                 future.cancel()
 
 
-def _start_server() -> None:
-    """With SIGINT blocked, which its children inherit until they can answer it: else Ctrl-C prints their tracebacks."""
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """While workers are being started, Ctrl-C waits until there are some to answer it: half-started they print tracebacks.
+
+    Here its handler is called afterwards. They inherit that it is blocked, until they have a handler of their own.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers, and has the signals
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
     resource_tracker.ensure_running()  # first, since starting it unblocks SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if came and callable(handler):
+        handler(*came[0])
 
 
 def _start(job: PackJob) -> None:
